@@ -1,0 +1,31 @@
+"""What all tests share: system packages that may be missing, and a quiet, offline environment."""
+
+import os
+import shutil
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def system_package(command: str) -> str:
+    """Return the path of a system package's command; without it, skip (or fail under CBLAB_REQUIRE_SYSTEM=1)."""
+    path = shutil.which(command)
+    if path is not None:
+        return path
+    reason = f"the system package {command!r} is not installed"
+    if os.environ.get("CBLAB_REQUIRE_SYSTEM") == "1":
+        pytest.fail(f"{reason}, and CBLAB_REQUIRE_SYSTEM=1 forbids to skip")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of Debian's chromium."""
+    return system_package("chromium")
+
+
+@pytest.fixture(scope="session")
+def bwrap() -> str:
+    """Path of bubblewrap."""
+    return system_package("bwrap")
