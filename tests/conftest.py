@@ -9,7 +9,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def system_package(command: str) -> str:
-    """Return the path of a system package's command; without it, skip (or fail under CBLAB_REQUIRE_SYSTEM=1)."""
+    """Return the path of a system package's command.
+
+    Where it is missing the test is skipped, or fails under CBLAB_REQUIRE_SYSTEM=1.
+    """
     path = shutil.which(command)
     if path is not None:
         return path
