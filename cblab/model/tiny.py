@@ -1,0 +1,54 @@
+"""`TinyLLM`: the smallest model that has a KV cache."""
+
+from torch import Tensor, nn
+
+from cblab.attention.batch import RaggedBatch
+from cblab.attention.dense import Attend
+from cblab.attention.spec import AttentionSpec
+from cblab.model.config import ModelConfig, RopeConfig
+from cblab.model.rope import RotaryEmbedding, apply_rope
+
+
+class TinyLLM(nn.Module):
+    """One layer, one head: an embedding, Q, K, V and O projections, an output layer. No MLP, no norm.
+
+    It runs over the same seam as `Decoder`: whatever drives one (a cache, a scheduler, a whole engine) drives
+    the other, and with so little in it each number can be followed by hand.
+    """
+
+    def __init__(self, vocab_size: int, hidden_size: int = 16, max_position_embeddings: int = 2048) -> None:
+        super().__init__()
+        self.config = ModelConfig(
+            vocab_size=vocab_size,
+            hidden_size=hidden_size,
+            intermediate_size=0,
+            num_layers=1,
+            num_heads=1,
+            num_kv_heads=1,
+            head_dim=hidden_size,
+            max_position_embeddings=max_position_embeddings,
+        )
+        self.embed_tokens = nn.Embedding(vocab_size, hidden_size)
+        self.q_proj = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.k_proj = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.v_proj = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.o_proj = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.lm_head = nn.Linear(hidden_size, vocab_size, bias=False)
+        self.rope = RotaryEmbedding(RopeConfig(), hidden_size)
+
+    @property
+    def attention_specs(self) -> tuple[AttentionSpec, ...]:
+        """What its one layer asks of `attend`."""
+        return self.config.attention_specs
+
+    def forward(self, batch: RaggedBatch, attend: Attend) -> Tensor:
+        """Logits `[num_logits, vocab_size]` of the rows in `batch.logits_indices` (None: of every row)."""
+        x = self.embed_tokens(batch.input_ids)
+        cos, sin = self.rope(batch, x.dtype)
+        q = apply_rope(self.q_proj(x)[:, None], cos, sin)
+        k = apply_rope(self.k_proj(x)[:, None], cos, sin)
+        v = self.v_proj(x)[:, None]
+        x = x + self.o_proj(attend(0, q, k, v)[:, 0])
+        if batch.logits_indices is not None:
+            x = x[batch.logits_indices]
+        return self.lm_head(x)
