@@ -1,0 +1,27 @@
+"""Sizes on paper: parameters, weights and keys/values, computed from a model's config. Free of torch."""
+
+from cblab.memory.comparison import PartSizes, compare_sizes
+from cblab.memory.dtypes import DTYPE_BYTES, bytes_per_element
+from cblab.memory.files import CheckpointSizes, checkpoint_sizes
+from cblab.memory.kv_cache import kv_bytes, kv_bytes_per_token
+from cblab.memory.parameters import ParameterCounts, count_parameters, embedding_bytes, weights_bytes
+from cblab.memory.units import GB, GIB, format_bytes, format_count
+
+__all__ = [
+    "DTYPE_BYTES",
+    "GB",
+    "GIB",
+    "CheckpointSizes",
+    "ParameterCounts",
+    "PartSizes",
+    "bytes_per_element",
+    "checkpoint_sizes",
+    "compare_sizes",
+    "count_parameters",
+    "embedding_bytes",
+    "format_bytes",
+    "format_count",
+    "kv_bytes",
+    "kv_bytes_per_token",
+    "weights_bytes",
+]
