@@ -4,6 +4,11 @@ import os
 import shutil
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Hypothesis without its clock: on a busy machine a slow example is no wrong one.
+settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 

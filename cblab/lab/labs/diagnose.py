@@ -1,0 +1,124 @@
+"""Naming a mistake by what it does: a wrong answer is compared with foreseen wrong formulas over all cases
+at once.
+
+One case can look the same under several mistakes. So the student's code is run on every case of a level
+first, and a
+formula is named only if it gives what the student's code gave on each of them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cblab.lab.codec import decode, encode
+from cblab.lab.compare import same, shown
+from cblab.lab.protocol import BlankError, StudentError
+from cblab.lab.trial import Trial
+
+Args = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A foreseen mistake: a formula that makes it (or raises what it would raise), and what the student is
+    told.
+
+    matches: for mistakes that no formula can state; a predicate on (arguments, expected, what came back).
+    """
+
+    message: str
+    formula: Callable[..., Any] | None = None
+    matches: Callable[[Args, Any, Any], bool] | None = None
+
+    def explains(self, runs: Sequence[tuple[Args, Any, Any]]) -> bool:
+        """Whether this mistake gives what came back in all `runs` of (arguments, expected, came back)."""
+        try:
+            if self.matches is not None:
+                wrong_ones = [run for run in runs if not _agrees(run[2], run[1])]
+                return all(self.matches(*run) for run in wrong_ones)
+            assert self.formula is not None
+            return all(_agrees(got, _attempt(self.formula, args)) for args, _, got in runs)
+        except Exception:
+            return False
+
+
+def diagnose(
+    t: Trial,
+    call: Callable[..., Any],
+    cases: Iterable[Args],
+    right: Callable[..., Any],
+    wrongs: Sequence[Wrong],
+    *,
+    name: str,
+) -> None:
+    """Run `call` on every case and fail with the message of the mistake that explains all that came back.
+
+    call: runs the student's code on the trusted side's behalf, raising StudentError for what it raises.
+    right: the reference. name: what the student's code is called in messages.
+    """
+    runs = []
+    for args in cases:
+        try:
+            got = call(*args)
+        except BlankError:
+            raise
+        except StudentError as error:
+            got = error
+        runs.append((args, right(*args), got))
+    bad = next((run for run in runs if not _agrees(run[2], run[1])), None)
+    if bad is None:
+        return
+    args, want, got = bad
+    example = _example(name, args, want, got)
+    for wrong in wrongs:
+        if wrong.explains(runs):
+            t.fail(f"{wrong.message} {example}")
+    if isinstance(got, StudentError):
+        t.fail(
+            f"{_call_text(name, args)} raised {got}" if got.type_name else f"{_call_text(name, args)} {got}"
+        )
+    t.expect(got, want, what=_call_text(name, args))
+
+
+def diagnose_function(
+    t: Trial, function: str, cases: Iterable[Args], right: Callable[..., Any], wrongs: Sequence[Wrong]
+) -> None:
+    """`diagnose` for a plain function, which must leave its arguments as they are."""
+    changed: list[Args] = []
+
+    def call(*args: Any) -> Any:
+        reply = t.executor.request("call", name=function, args=args, watch=True)
+        if reply.changed:
+            changed.append(args)
+        return reply.value
+
+    diagnose(t, call, cases, right, wrongs, name=function)
+    if changed:
+        t.fail(
+            f"The answer is right, but {_call_text(function, changed[0])} changed its argument: "
+            "work on a copy."
+        )
+
+
+def _attempt(formula: Callable[..., Any], args: Args) -> Any:
+    """What a formula gives, as it would look coming back from a student's code, or what it raises."""
+    try:
+        return decode(encode(formula(*args)))
+    except Exception as error:
+        return error
+
+
+def _agrees(got: Any, value: Any) -> bool:
+    """Whether `got`, a value or a StudentError, is `value`, a value or an exception of the trusted side."""
+    if isinstance(got, StudentError) or isinstance(value, Exception):
+        return isinstance(got, StudentError) and type(value).__name__ in got.type_names
+    return same(got, value)
+
+
+def _call_text(name: str, args: Args) -> str:
+    return f"`{name}({', '.join(shown(argument, 70) for argument in args)})`"
+
+
+def _example(name: str, args: Args, want: Any, got: Any) -> str:
+    gave = f"raised {got}" if isinstance(got, StudentError) else f"gave {shown(got, 90)}"
+    return f"({_call_text(name, args)} {gave}; expected {shown(want, 90)}.)"

@@ -1,0 +1,1 @@
+"""Lab 1: its texts, the reference for what its students write, and the checks."""

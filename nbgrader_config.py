@@ -1,0 +1,25 @@
+"""nbgrader's configuration: the course's root is this folder, ``solutions`` its source and ``labs`` its
+release.
+
+`nbgrader generate_assignment 01_tokenization --force` makes the same release as `make build`, and records the
+lab in the gradebook. The hidden cases are drawn from the seed in CBLAB_HIDDEN_SEED, or in the file
+`hidden_seed` of the folder that CBLAB_COURSE names; it belongs in no repository.
+"""
+
+from pathlib import Path
+
+from cblab.lab.release import PREPROCESSORS
+
+c = get_config()  # type: ignore[name-defined]  # noqa: F821  (traitlets defines it)
+
+c.CourseDirectory.root = str(Path(__file__).resolve().parent)
+c.CourseDirectory.course_id = "cblab"
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "labs"
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".cblab", "feedback"]
+
+c.GenerateAssignment.preprocessors = PREPROCESSORS
+
+c.OverwriteCells.add_missing_cells = True
+c.Execute.timeout = 120
+c.ExecutePreprocessor.timeout = 120
