@@ -1,0 +1,5 @@
+"""`python -m cblab` is `cblab`."""
+
+from cblab.cli import main
+
+main()
