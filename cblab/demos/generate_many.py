@@ -38,7 +38,7 @@ PROMPTS = (
     ("There once was a clever mouse", _story(4)),
     ("The capital of France is", _FACT),
     ("Count by twos from 2 to 20:", _FACT),
-    ("Seven plus two is", _FACT),
+    ("7 + 5 =", _FACT),
     ("Question: What does a cow say?\nAnswer:", _FACT),
 )
 _FRAMES_PER_SECOND = 15
