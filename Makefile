@@ -18,12 +18,12 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 lab: $(READY) ## open the labs in JupyterLab
-	$(VENV)/bin/jupyter lab --notebook-dir=labs --LabApp.news_url=None \
-		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ARGS)
+	$(VENV)/bin/jupyter lab --notebook-dir=labs $(ARGS)
 
 test: check ## everything in `make check`, then all tests, then nbval over the rendered labs
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --nbval solutions
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg \
+		solutions
 
 check: $(READY) ## lint, formatting, types, and that generated notebooks are up to date
 	$(VENV)/bin/ruff check .
@@ -38,7 +38,7 @@ demo: $(READY) ## the bundled model answers several prompts at once
 	$(PY) -m cblab.demos.generate_many
 
 bench: $(READY) ## run the benchmarks (no timing decides a test)
-	$(PY) -m pytest tests/benchmarks -s -p no:xdist --override-ini python_files='bench_*.py' $(ARGS)
+	$(PY) -m pytest tests/benchmarks -s -p no:xdist --override-ini python_files='bench_*.py' --override-ini python_functions='bench_*' $(ARGS)
 
 format: $(READY) ## format and mend what ruff can mend
 	$(VENV)/bin/ruff format .
@@ -63,4 +63,6 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@# Without it JupyterLab asks every student whether to fetch news, and does.
+	$(VENV)/bin/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
 	@touch $@

@@ -1,5 +1,4 @@
-"""What a lab's notebook imports: checks with diagnosing messages, hints, predictions, and the student's own
-parts."""
+"""What a lab's notebook imports: checks, hints, predictions, and the student's own parts."""
 
 from cblab.lab.api import best, check, hint
 from cblab.lab.predictions import predict, reveal

@@ -1,6 +1,7 @@
 """The functions that a notebook imports: check, hint and best. Each looks at the notebook that calls it."""
 
 import sys
+from html import escape
 from typing import Any
 
 from cblab.lab.card import Shown, card
@@ -63,8 +64,7 @@ def best(exercise_id: str, symbol: str | None = None) -> Any:
 
 
 def hint(exercise_id: str) -> Shown:
-    """The next hint: the idea, the shapes, the pseudocode, and last the solution where its source is at
-    hand."""
+    """The next hint: idea, shapes, pseudocode, and last the solution, where its source is at hand."""
     session = session_in(sys._getframe(1).f_globals)
     lab = lab_of(exercise_id)
     exercise = lab.exercise(exercise_id)
@@ -83,8 +83,6 @@ def hint(exercise_id: str) -> Shown:
 
 
 def _preformatted(text: str) -> str:
-    from html import escape
-
     return f'<div style="white-space:pre-wrap">{escape(text)}</div>'
 
 

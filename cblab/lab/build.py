@@ -17,21 +17,20 @@ from nbformat import NotebookNode
 from cblab.lab.execute import executed
 from cblab.lab.registry import LabError, load_lab
 from cblab.lab.release import release_of, to_text
-from cblab.lab.source import SourceError, notebook_from_source
+from cblab.lab.source import notebook_from_source
 
-IGNORED = (".cblab", ".ipynb_checkpoints", "__pycache__")
+_IGNORED = {".cblab", ".ipynb_checkpoints", "__pycache__"}
 
 
 def build(root: Path, name: str) -> None:
-    """Execute the lab's source and write both notebooks, and copy the files that lie beside the rendered
-    one."""
+    """Execute the lab's source, write both notebooks, and hand out the files beside the rendered one."""
     solution = notebook_from_source(root / "solutions" / f"{name}.py", load_lab(name))
     rendered_path, release_path = _paths(root, name)
     rendered = executed(solution, files=rendered_path.parent)
     _write(rendered_path, to_text(rendered))
     _write(release_path, to_text(release_of(solution)))
-    for file in companions(rendered_path.parent):
-        target = release_path.parent / file.relative_to(rendered_path.parent)
+    for place, file in _companions(rendered_path.parent).items():
+        target = release_path.parent / place
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
 
@@ -48,24 +47,13 @@ def stale(root: Path, name: str) -> list[str]:
         found.append(f"{rendered_path.relative_to(root)} has other cells than its source")
     if not found and release_path.read_bytes() != to_text(release_of(solution)).encode("utf-8"):
         found.append(f"{release_path.relative_to(root)} is not what its source generates")
-    given = {
-        file.relative_to(rendered_path.parent): file.read_bytes() for file in companions(rendered_path.parent)
-    }
-    handed = {
-        file.relative_to(release_path.parent): file.read_bytes() for file in companions(release_path.parent)
-    }
-    for file in sorted(given.keys() | handed.keys()):
-        if given.get(file) != handed.get(file):
-            found.append(
-                f"{release_path.parent.relative_to(root) / file} is not the file beside the solution"
-            )
+    given, handed = _companions(rendered_path.parent), _companions(release_path.parent)
+    for place in sorted(given.keys() | handed.keys()):
+        contents = [files[place].read_bytes() if place in files else None for files in (given, handed)]
+        if contents[0] != contents[1]:
+            path = release_path.parent.relative_to(root) / place
+            found.append(f"{path} is not the file beside the solution")
     return found
-
-
-def companions(folder: Path) -> list[Path]:
-    """The files of a lab's folder that are handed out beside the notebook."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".ipynb")
-    return [path for path in files if not set(path.relative_to(folder).parts) & set(IGNORED)]
 
 
 def course_root(start: Path) -> Path:
@@ -74,6 +62,16 @@ def course_root(start: Path) -> Path:
         if (folder / "solutions").is_dir():
             return folder
     raise LabError(f"no folder `solutions` in {start} or above it: run this in the course's repository")
+
+
+def _companions(folder: Path) -> dict[Path, Path]:
+    """The files of a lab's folder that go with its notebook, by their place in the folder."""
+    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        place: path
+        for place, path in files.items()
+        if place.suffix != ".ipynb" and not set(place.parts) & _IGNORED
+    }
 
 
 def _paths(root: Path, name: str) -> tuple[Path, Path]:
@@ -93,7 +91,7 @@ def _without_outputs(notebook: NotebookNode) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build or check the labs named, or all; the exit code."""
+    """Build or check the labs named, or all; the exit code (1: something is stale, 2: an error)."""
     parser = argparse.ArgumentParser(
         prog="python -m cblab.lab.build", description="Render and release the labs."
     )
@@ -107,21 +105,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         root = course_root(Path.cwd())
         names = options.labs or sorted(path.stem for path in (root / "solutions").glob("[0-9]*.py"))
-        found = []
+        if options.check:
+            found = [line for name in names for line in stale(root, name)]
+            for line in found:
+                print(f"build: {line}; run `make build`", file=sys.stderr)
+            return 1 if found else 0
         for name in names:
-            if options.check:
-                found += stale(root, name)
-            else:
-                print(f"building {name}", flush=True)
-                build(root, name)
-    except SourceError as error:
-        found = [str(error)]
+            print(f"building {name}", flush=True)
+            build(root, name)
     except LabError as error:
         print(f"build: {error}", file=sys.stderr)
         return 2
-    for line in found:
-        print(f"build: {line}; run `make build`" if options.check else f"build: {line}", file=sys.stderr)
-    return 1 if found else 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
-"""The one look of everything that the course writes into a notebook: legible in light and dark, without
-colour too."""
+"""The one look of what the course writes into a notebook: legible in light and dark, without colour too."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
 
-_GOOD, _BAD, _PLAIN = (
-    "#0072b2",
-    "#d55e00",
-    "#8c8c8c",
-)  # blue and vermilion stay apart for every kind of colour vision
+# Blue and vermilion stay apart for every kind of colour vision.
+_GOOD, _BAD, _PLAIN = "#0072b2", "#d55e00", "#8c8c8c"
 
 
 def card(title: str, body: str, notes: Iterable[str] = (), good: bool | None = None) -> str:
-    """HTML with a coloured edge: blue for good, orange for bad, grey for neither. `body` and `notes` are
-    HTML."""
+    """HTML with a coloured edge: blue for good, vermilion for bad, grey where `good` is None.
+
+    `title` is plain text; `body` and `notes` are HTML already.
+    """
     edge = _PLAIN if good is None else _GOOD if good else _BAD
     small = "".join(f'<div style="opacity:.75;font-size:90%;margin-top:.4em">{note}</div>' for note in notes)
     return (

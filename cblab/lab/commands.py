@@ -1,12 +1,11 @@
 """What ``cblab check`` and ``cblab reset`` do."""
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from cblab.lab.files import replace_file
 from cblab.lab.judge import judge, lab_of_submission
 from cblab.lab.notebook import answer_cells, blank_of, read_notebook, source_of, submission_of
 from cblab.lab.predictions import FOLDER
@@ -28,8 +27,10 @@ def check(file: Path, exercise_id: str | None = None) -> bool:
 
 
 def reset(file: Path, exercise_id: str) -> None:
-    """Give one exercise of a notebook its blank back; the old answer goes to ``.cblab/`` beside the
-    notebook."""
+    """Give one exercise of a notebook its blank back; the old answer goes to ``.cblab/`` beside it.
+
+    Raises LabError where the notebook has no answer cell of that exercise, or its blank is lost.
+    """
     notebook = read_notebook(file)
     cells = list(answer_cells(notebook, exercise_id))
     if not cells:
@@ -44,7 +45,7 @@ def reset(file: Path, exercise_id: str) -> None:
     for cell in cells:
         cell["source"] = blank.splitlines(keepends=True)
         cell["outputs"], cell["execution_count"] = [], None
-    _replace(file, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    replace_file(file, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     print(f"{exercise_id} is blank again in {file}; the old answer is in {backup}")
     print("If the notebook is open in JupyterLab: File > Reload Notebook from Disk.")
 
@@ -59,15 +60,6 @@ def _back_up(file: Path, exercise_id: str, sources: Sequence[str]) -> Path:
         path = folder / f"{stem}-{number}.py"
     path.write_text("\n\n".join(sources) + "\n", encoding="utf-8")
     return path
-
-
-def _replace(file: Path, text: str) -> None:
-    """Replace a file's content in one step: an interrupted reset leaves the notebook whole."""
-    descriptor, name = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(text)
-    Path(name).chmod(file.stat().st_mode)
-    Path(name).replace(file)
 
 
 def _print(verdicts: Sequence[Verdict], lab: Lab) -> None:

@@ -19,8 +19,10 @@ def same(got: Any, want: Any) -> bool:
 
 
 def difference(got: Any, want: Any, rel: float = 0.0, abs_: float = 0.0) -> str | None:
-    """The first difference in words, or None; numbers may differ by `abs_`, or `rel` times the expected
-    one."""
+    """The first difference in words, or None where there is none.
+
+    Numbers may differ by `abs_`, or by `rel` times the expected one.
+    """
     if _is_array(want):
         return _array_difference(got, want, rel, abs_)
     if isinstance(want, bool) or want is None or isinstance(want, str | bytes):

@@ -127,7 +127,7 @@ class Dispatcher:
 
     def _run(self, request: dict[str, Any], arguments: list[Any]) -> None:
         """Run the source of a cell in the namespace."""
-        source, title = request["source"], request["title"]
+        source, title = request["source"], request["name"]
         linecache.cache[title] = (len(source), None, source.splitlines(keepends=True), title)
         exec(compile(source, title, "exec"), self.namespace)
 

@@ -1,6 +1,5 @@
 """Executes a lab's notebook, and holds the result to what a page may show: the same on every machine."""
 
-import os
 import re
 import shutil
 import tempfile
@@ -12,10 +11,10 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from cblab.lab.registry import LabError
+from cblab.lab.seed import environment_without_seed
 from cblab.lab.source import LANGUAGE_INFO
 
 SECONDS_A_CELL = 300
-_HIDDEN = ("CBLAB_HIDDEN_SEED", "CBLAB_COURSE")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 
 
@@ -35,17 +34,17 @@ def executed(notebook: NotebookNode, files: Path | None = None) -> NotebookNode:
             shutil.copytree(
                 files, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.ipynb", ".cblab")
             )
-        environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
         client = NotebookClient(
             notebook,
             timeout=SECONDS_A_CELL,
             kernel_name="python3",
             record_timing=False,
+            coalesce_streams=True,
             extra_arguments=["--IPKernelApp.log_level=40"],
             resources={"metadata": {"path": folder}},
         )
         try:
-            result: NotebookNode = client.execute(env=environment | {"PYTHONHASHSEED": "0"})
+            result: NotebookNode = client.execute(env=environment_without_seed() | {"PYTHONHASHSEED": "0"})
         except CellExecutionError as error:
             raise ExecutionError(str(error)) from None
         places = [folder, str(Path.home()), str(Path.cwd())]

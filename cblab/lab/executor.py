@@ -18,10 +18,9 @@ DEFAULT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Reply:
-    """What one request brought: the decoded value, what was printed, and which arguments were changed."""
+    """What one request brought: the decoded value, and the positions of the arguments that it changed."""
 
     value: Any
-    printed: str
     changed: tuple[int, ...]
 
 
@@ -34,6 +33,7 @@ class Executor(ABC):
     request, so that one endless loop costs one time limit.
 
     seconds: how long one request may compute (see ``cblab.lab.limits``).
+    printed: the beginning of what the student's code has printed.
     """
 
     def __init__(self, seconds: float = DEFAULT_SECONDS) -> None:
@@ -42,13 +42,12 @@ class Executor(ABC):
         self._number = 0
         self._stopped: StudentError | None = None
 
-    def call(self, function: str, *args: Any, result: Result = "value", watch: bool = False) -> Any:
+    def call(self, function: str, *args: Any, result: Result = "value") -> Any:
         """What ``function(*args)`` returns: decoded, kept as a Handle, or listed by iterating over it."""
-        return self.request("call", name=function, args=args, result=result, watch=watch).value
+        return self.request("call", name=function, args=args, result=result).value
 
     def new(self, cls: str, *args: Any) -> Handle:
-        """A Handle on ``cls(*args)``; `cls` is one of the student's, or a part of cblab as
-        ``"module:Name"``."""
+        """A Handle on ``cls(*args)``, a class of the student's, or a part of cblab as ``"module:Name"``."""
         handle: Handle = self.request("call", name=cls, args=args, result="handle").value
         return handle
 
@@ -79,31 +78,28 @@ class Executor(ABC):
         if self._stopped is not None:
             raise self._stopped
         self._number += 1
-        line = json.dumps(
-            {
-                "id": self._number,
-                "op": op,
-                "name": name,
-                "title": name,
-                "source": source,
-                "handle": handle.number if handle else None,
-                "args": [encode(argument) for argument in args],
-                "result": result,
-                "watch": watch,
-                "limit": self.seconds,
-            }
-        )
+        request = {
+            "id": self._number,
+            "op": op,
+            "name": name,
+            "source": source,
+            "handle": handle.number if handle else None,
+            "args": [encode(argument) for argument in args],
+            "result": result,
+            "watch": watch,
+            "limit": self.seconds,
+        }
         try:
-            return self._read(self._exchange(line))
+            return self._read(self._exchange(json.dumps(request)))
         except StudentTimeoutError as error:
             self._stopped = StudentTimeoutError("was not run: an earlier call took too long")
             raise StudentTimeoutError(
                 f"took more than {self.seconds:g} s: is there an endless loop?"
             ) from error
-        except StudentProcessError as error:
+        except StudentProcessError:
             self.close()
             self._stopped = StudentProcessError("was not run: an earlier call ended the process")
-            raise error
+            raise
         except StudentError as error:
             raise self._explained(error) from None
 
@@ -126,8 +122,7 @@ class Executor(ABC):
                 raise StudentProcessError("the process sent a reply that nobody asked for")
             if "error" in reply:
                 raise_error(reply["error"])
-            printed = str(reply["printed"])
-            self.printed = (self.printed + printed)[:10_000]
-            return Reply(decode(reply["value"]), printed, tuple(int(index) for index in reply["changed"]))
+            self.printed = (self.printed + str(reply["printed"]))[:10_000]
+            return Reply(decode(reply["value"]), tuple(int(index) for index in reply["changed"]))
         except (ValueError, KeyError, TypeError, CodecError, RecursionError) as error:
             raise StudentProcessError("the process sent something that is not a reply") from error

@@ -34,7 +34,8 @@ class Exercise:
     variables: for assessments, the names of the plain variables that the answer cell assigns.
     needs: symbols of earlier exercises of the same lab; while this one is judged they are the reference's.
     hints: in the order in which they are given: the idea, the shapes, the pseudocode.
-    minutes, difficulty, lines: what the student is told to expect. seconds: the time limit of one call.
+    minutes, difficulty, lines: what the student is told to expect; lines of all blanks together, 0 if untold.
+    seconds: the time limit of one call.
     """
 
     id: str
@@ -46,7 +47,7 @@ class Exercise:
     hints: tuple[str, ...] = ()
     minutes: int = 5
     difficulty: Difficulty = "easy"
-    lines: int = 1
+    lines: int = 0
     bonus: bool = False
     seconds: float = DEFAULT_SECONDS
 

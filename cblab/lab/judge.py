@@ -26,8 +26,10 @@ def judge(
     levels: Sequence[Level] = VISIBLE,
     cwd: Path | None = None,
 ) -> list[Verdict]:
-    """A verdict on each of `exercises`, in their order; LabError when the notebook's set-up cells do not
-    run."""
+    """A verdict on each of `exercises`, in their order.
+
+    Raises LabError where the notebook's set-up cells do not run.
+    """
     executor = SubprocessExecutor(submission.setup, cwd)
     try:
         return [_judge_one(submission, exercise, lab, executor, levels) for exercise in exercises]

@@ -14,12 +14,14 @@ _MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Submission:
-    """What of a notebook is graded. answers: by exercise id, the sources of the cells that carry that id
-    (one, unless the student copied a cell). blanks: the same cells as they were handed out."""
+    """What of a notebook is graded.
+
+    setup: the sources of the set-up cells, as one.
+    answers: by exercise id, the sources of the cells that carry it (one, unless the student copied a cell).
+    """
 
     setup: str
     answers: dict[str, tuple[str, ...]]
-    blanks: dict[str, str]
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
@@ -41,7 +43,6 @@ def submission_of(notebook: dict[str, Any]) -> Submission:
     """The set-up cells and the answer cells of a notebook."""
     setup: list[str] = []
     answers: dict[str, tuple[str, ...]] = {}
-    blanks: dict[str, str] = {}
     for cell in notebook["cells"]:
         if cell.get("cell_type") != "code":
             continue
@@ -50,8 +51,7 @@ def submission_of(notebook: dict[str, Any]) -> Submission:
         exercise = answered_by(cell)
         if exercise is not None:
             answers[exercise] = (*answers.get(exercise, ()), source_of(cell))
-            blanks[exercise] = blank_of(cell)
-    return Submission("\n".join(setup), answers, blanks)
+    return Submission("\n".join(setup), answers)
 
 
 def answer_cells(notebook: dict[str, Any], exercise: str) -> Iterator[dict[str, Any]]:
@@ -66,8 +66,7 @@ def answered_by(cell: dict[str, Any]) -> str | None:
 
 
 def blank_of(cell: dict[str, Any]) -> str:
-    """The answer cell as it was handed out, which the release keeps in the cell's metadata; "" where it is
-    lost."""
+    """The answer cell as it was handed out, from the cell's metadata; "" where it is lost."""
     return str(cell.get("metadata", {}).get("cblab", {}).get("blank", ""))
 
 
@@ -78,14 +77,12 @@ def source_of(cell: dict[str, Any]) -> str:
 
 
 def cell_id(kind: str, key: str) -> str:
-    """The grade id and cell id of a cell: ``cell_id("ex", "1.3")`` is ``"ex-1-3"`` (nbgrader allows no
-    dot)."""
+    """The grade id and cell id of a cell, ``cell_id("ex", "1.3") == "ex-1-3"``: nbgrader allows no dot."""
     return f"{kind}-{key.replace('.', '-')}"
 
 
 def without_magics(source: str) -> str:
-    """`source` with IPython's ``%magic`` and ``!shell`` lines made into ``pass``, so that plain Python can
-    run it.
+    """`source` as plain Python can run it: IPython's ``%magic`` and ``!shell`` lines become ``pass``.
 
     Only where it does not compile as it stands: a ``%`` may also begin a continued line.
     """

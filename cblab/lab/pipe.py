@@ -16,9 +16,11 @@ class ProcessEnded(Exception):  # noqa: N818  (an event, not an error)
 
 
 class LinePipe:
-    """One line out, one line in. Both ends are non-blocking, so that a process which neither reads nor writes
-    costs its deadline and no more; both methods raise TimeoutError at the deadline (of
-    ``time.monotonic``)."""
+    """One line out, one line in.
+
+    Both ends are non-blocking, so that a process which neither reads nor writes costs its deadline (of
+    ``time.monotonic``) and no more. Both methods raise TimeoutError at the deadline, and ProcessEnded.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         if process.stdin is None or process.stdout is None:

@@ -6,13 +6,12 @@ folder that cannot be written to, or a file that is damaged, costs the memory of
 
 import contextlib
 import json
-import os
-import tempfile
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from cblab.lab.card import Shown, card, table
+from cblab.lab.files import replace_file
 
 FOLDER = ".cblab"
 _FILE = "predictions.json"
@@ -31,7 +30,7 @@ def predict(key: str, value: Any, *, unit: str = "") -> Shown:
     if entry is None:
         text = f"No prediction {key} yet: put your number in place of the blank and run this cell again."
         return Shown(text, card(f"Prediction {key}", escape(text)))
-    text = f"{entry['value']} {entry['unit']}".strip()
+    text = f"{_short(entry['value'])} {entry['unit']}".strip()
     return Shown(f"Prediction {key}: {text}", card(f"Prediction {key}", escape(f"You predict {text}.")))
 
 
@@ -43,13 +42,10 @@ def reveal(key: str, measured: Any, *, unit: str = "") -> Shown:
     rows = [("you predicted", escape(mine)), ("measured", escape(f"{_short(value)} {unit}".strip()))]
     if entry is not None and _is_number(entry["value"]) and _is_number(value) and entry["value"]:
         rows.append(("measured / predicted", f"{value / entry['value']:.3g}"))
-    notes = (
-        []
-        if entry is not None
-        else [f"Predict first: predict({key!r}, your number). It is more fun that way."]
-    )
+    advice = f"Predict first: predict({key!r}, your number). It is more fun that way."
+    notes = [] if entry is not None else [escape(advice)]
     text = ", ".join(f"{name}: {cell}" for name, cell in rows)
-    return Shown(f"Prediction {key}. {text}", card(f"Prediction {key}", table((), rows), map(escape, notes)))
+    return Shown(f"Prediction {key}. {text}", card(f"Prediction {key}", table((), rows), notes))
 
 
 def _plain(value: Any) -> Any:
@@ -62,7 +58,9 @@ def _plain(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not _is_number(value):
+        return str(value)
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _is_number(value: Any) -> bool:
@@ -78,12 +76,8 @@ def _load() -> dict[str, Any]:
 
 
 def _save(stored: dict[str, Any]) -> None:
-    """Replace the file in one step, which also works where the old one is read-only (as nbgrader leaves
-    copies)."""
     folder = Path.cwd() / FOLDER
     with contextlib.suppress(OSError):
         folder.mkdir(exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(stored, file, indent=1)
-        Path(name).replace(folder / _FILE)
+        # Replaced and not written to: nbgrader leaves its copies read-only.
+        replace_file(folder / _FILE, json.dumps(stored, indent=1))

@@ -6,7 +6,7 @@ shown to the student.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 MAX_PRINTED = 4000
 
@@ -14,8 +14,7 @@ MAX_PRINTED = 4000
 class StudentError(Exception):
     """The student's code raised, or could not be run.
 
-    type_name: the exception's class, type_names: its bases as well; line: number within the answer cell,
-    where known.
+    type_name: the exception's class; type_names: its bases as well.
     """
 
     def __init__(self, message: str, type_name: str = "", type_names: tuple[str, ...] = ()) -> None:
@@ -53,7 +52,7 @@ def error_reply(kind: str, message: str, type_names: tuple[str, ...] = ()) -> di
     return {"error": {"kind": kind, "message": message, "types": list(type_names)}}
 
 
-def raise_error(error: Any) -> None:
+def raise_error(error: Any) -> NoReturn:
     """Raise the StudentError that an error reply describes."""
     if not isinstance(error, dict):
         raise StudentProcessError("the process sent something that is not a reply")

@@ -1,9 +1,8 @@
 """Keeps what a student's code prints out of the way of the verdict.
 
 nbgrader gives a test cell 0 points for any text on stderr, a mere warning included, so nothing may get there
-while a
-check runs: neither through ``sys.stderr``, nor through a logging handler, nor from C code through descriptor
-2.
+while a check runs: neither through ``sys.stderr``, nor through a logging handler, nor from C code through
+descriptor 2.
 """
 
 import contextlib

@@ -1,5 +1,4 @@
-"""Which exercises there are, by lab: one module a lab, ``cblab.lab.labs.lab01_tokenization``, loaded when
-asked for."""
+"""Which exercises there are, by lab: one module a lab, such as ``cblab.lab.labs.lab01_tokenization``."""
 
 import importlib
 import pkgutil
@@ -52,13 +51,9 @@ class Lab:
 
 
 def lab_names() -> tuple[str, ...]:
-    """The labs that have exercises, ``("01_tokenization", …)``.
-
-    A module whose name goes on, ``lab01_tokenization_texts``, belongs to that lab.
-    """
+    """The labs that have exercises, ``("01_tokenization", …)``; none of their modules is loaded for it."""
     found = (re.fullmatch(r"lab(\d+_\w+)", module.name) for module in pkgutil.iter_modules(labs.__path__))
-    names = sorted(match[1] for match in found if match)
-    return tuple(name for name in names if not any(name.startswith(f"{other}_") for other in names))
+    return tuple(sorted(match[1] for match in found if match))
 
 
 def load_lab(number_or_name: int | str) -> Lab:

@@ -1,5 +1,4 @@
-"""From the notebook with solutions to the one that students get, by nbgrader's preprocessors and two of our
-own.
+"""From the notebook with solutions to the students' one, by nbgrader's preprocessors and two of our own.
 
 ``nbgrader_config.py`` gives nbgrader the same list, so that ``nbgrader generate_assignment`` makes the same
 bytes.
@@ -7,7 +6,6 @@ bytes.
 
 import ast
 import copy
-import re
 import textwrap
 
 import nbformat
@@ -25,7 +23,7 @@ from nbgrader.preprocessors import (
     SaveCells,
 )
 
-_REGION = re.compile(r"^[^\n]*BEGIN SOLUTION[^\n]*\n(.*?)^[^\n]*END SOLUTION", re.MULTILINE | re.DOTALL)
+from cblab.lab.solutions import SOLUTION_REGION
 
 
 class NameBlanks(ClearSolutions):
@@ -50,8 +48,10 @@ class NameBlanks(ClearSolutions):
 
 
 class KeepBlanks(NbGraderPreprocessor):
-    """Keeps every answer's blank in its cell's metadata, from which ``cblab reset`` gives it back; and takes
-    out of the notebook's metadata what depends on the machine that built it."""
+    """Keeps every answer's blank in its cell's metadata, from which ``cblab reset`` gives it back.
+
+    It also takes out of the notebook's metadata what depends on the machine that built it.
+    """
 
     def preprocess(
         self, notebook: NotebookNode, resources: ResourcesDict
@@ -97,7 +97,7 @@ def to_text(notebook: NotebookNode) -> str:
 
 def _prediction_blank(source: str) -> str:
     """``name = ...`` for each name that the solution of a prediction assigns."""
-    region = _REGION.search(source)
+    region = SOLUTION_REGION.search(source)
     tree = ast.parse(textwrap.dedent(region[1]) if region else "")
     names = [
         target.id

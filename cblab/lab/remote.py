@@ -18,9 +18,9 @@ from cblab.lab.limits import PATIENCE
 from cblab.lab.notebook import without_magics
 from cblab.lab.pipe import LinePipe, ProcessEnded
 from cblab.lab.protocol import BlankError, StudentError, StudentProcessError, StudentTimeoutError
+from cblab.lab.seed import environment_without_seed
 
 SETUP_SECONDS = 120.0
-_SECRETS = ("CBLAB_HIDDEN_SEED", "CBLAB_COURSE")
 
 
 class SubprocessExecutor(Executor):
@@ -43,8 +43,10 @@ class SubprocessExecutor(Executor):
     def load(
         self, answer_source: str, references: Mapping[str, str] | None = None, title: str = "answer"
     ) -> None:
-        """Begin an exercise: the set-up's names, `references` (name to path), then what the answer cell
-        defines.
+        """Begin an exercise: the set-up's names, then the references, then what the answer cell defines.
+
+        references: name to ``"module:name"``, what stands in for earlier exercises.
+        title: the answer cell's name in tracebacks.
 
         Raises StudentError for an error in the set-up. One in the answer cell is kept: it is what a request
         for a name that the cell did not come to define will raise.
@@ -67,14 +69,13 @@ class SubprocessExecutor(Executor):
         super().close()
 
     def _start(self) -> None:
-        environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "cblab.lab.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=self._cwd,
-            env=environment | {"MPLBACKEND": "Agg"},
+            env=environment_without_seed() | {"MPLBACKEND": "Agg"},
             start_new_session=True,
             bufsize=0,
         )

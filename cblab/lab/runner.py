@@ -3,22 +3,24 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cblab.lab.executor import Executor
 from cblab.lab.exercise import Exercise, Part
 from cblab.lab.protocol import BlankError, StudentError
+from cblab.lab.seed import PUBLIC_SEED, hidden_seed
 from cblab.lab.trial import CheckFailed, Level, Trial
 
 VISIBLE: tuple[Level, ...] = ("immediate", "random")
 ALL_LEVELS: tuple[Level, ...] = ("immediate", "random", "hidden")
-PUBLIC_SEED = "public"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one part ended: the points it earned, and the message if it failed. blank: nothing was there to
-    judge."""
+    """How one part ended.
+
+    message: what the student reads, None if the part passed. level: the set of cases in which it failed.
+    blank: nothing was there to judge.
+    """
 
     part: Part
     message: str | None = None
@@ -40,8 +42,8 @@ class Outcome:
 class Verdict:
     """The outcomes of an exercise's parts.
 
-    public_seed: nbgrader is grading, and nobody has set a secret seed. printed: what the student's code
-    printed.
+    public_seed: nbgrader is grading, and nobody has set a secret seed.
+    printed: what the student's code printed.
     """
 
     exercise: Exercise
@@ -75,18 +77,6 @@ def run_exercise(exercise: Exercise, executor: Executor, levels: Sequence[Level]
         "hidden" in levels and seed == PUBLIC_SEED and os.environ.get("NBGRADER_EXECUTION") == "autograde"
     )
     return Verdict(exercise, outcomes, tuple(levels), public, executor.printed)
-
-
-def hidden_seed() -> str:
-    """What the hidden cases are drawn from: ``CBLAB_HIDDEN_SEED``, else the file ``hidden_seed`` in the
-    folder that ``CBLAB_COURSE`` names, else the public seed."""
-    if seed := os.environ.get("CBLAB_HIDDEN_SEED"):
-        return seed
-    if course := os.environ.get("CBLAB_COURSE"):
-        file = Path(course) / "hidden_seed"
-        if file.is_file():
-            return file.read_text(encoding="utf-8").strip() or PUBLIC_SEED
-    return PUBLIC_SEED
 
 
 def _run_part(

@@ -1,5 +1,4 @@
-"""What one kernel remembers of a student's work; it lives in the notebook's own namespace and ends with
-it."""
+"""What one kernel remembers of a student's work; it lives in the notebook's namespace and ends with it."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -34,8 +34,7 @@ class SourceError(LabError):
 
 
 def notebook_from_source(path: Path, lab: Lab) -> NotebookNode:
-    """The notebook with solutions, not yet executed; SourceError where `path` and the registered `lab`
-    differ."""
+    """The notebook with solutions, not yet executed; SourceError where `path` is not a source of `lab`."""
     parsed = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
     cells = [_expanded(cell, lab, path) for cell in parsed.cells]
     _name_the_rest(cells)

@@ -34,9 +34,8 @@ class Raises:
 class Mistake:
     """A foreseen wrong answer and what to say about it.
 
-    when: the wrong value itself, or a predicate on the value that came back (an exception in it means no), or
-    Raises.
-    message: what the student reads; the mistake in their terms.
+    when: the wrong value itself, a predicate on the value that came back (an exception in it means no), or
+    Raises. message: what the student reads; the mistake in their terms.
     """
 
     when: Any
@@ -225,8 +224,7 @@ class Trial:
 
 
 class _Blame:
-    """Turns what the student's code raises within it into the message of a foreseen mistake, or a standing
-    one."""
+    """Turns what the student's code raises within it into a foreseen mistake's message, or a standing one."""
 
     def __init__(self, what: str, mistakes: Sequence[Mistake]) -> None:
         self.what = what

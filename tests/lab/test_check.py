@@ -189,8 +189,8 @@ def test_unknown_exercises_are_refused_by_name(run: Run) -> None:
 def test_a_prediction_outlives_the_kernel(run: Run, tmp_path: Path) -> None:
     assert "No prediction 1.a yet" in repr(run("predict('1.a', ...)"))
     assert "Predict first" in run("reveal('1.a', 12)")._repr_html_()
-    assert repr(run("predict('1.a', 4.0, unit='tokens')")) == "Prediction 1.a: 4.0 tokens"
-    assert repr(run("predict('1.a', None)")) == "Prediction 1.a: 4.0 tokens"
+    assert repr(run("predict('1.a', 4.0, unit='tokens')")) == "Prediction 1.a: 4 tokens"
+    assert repr(run("predict('1.a', None)")) == "Prediction 1.a: 4 tokens"
     assert "measured: 12 tokens, measured / predicted: 3" in repr(run("reveal('1.a', 12)"))
     assert (tmp_path / ".cblab" / "predictions.json").is_file()
 

@@ -58,13 +58,24 @@ def alternatives(name: str) -> list[Answer]:
     return [Answer(key, title, blanks) for key, rows in listed.items() for title, blanks in rows]
 
 
-def rounds(answers: Sequence[Answer]) -> Iterator[dict[str, Answer]]:
-    """Submissions by exercise: round k carries answer k of every exercise that has so many."""
+def rounds(answers: Sequence[Answer], most: int) -> Iterator[dict[str, Answer]]:
+    """Submissions by exercise: round k carries answer k of every exercise that has so many.
+
+    most: the number of rounds; of an exercise with more answers, so many are taken from all over its list.
+    """
     by_exercise: dict[str, list[Answer]] = {}
     for answer in answers:
         by_exercise.setdefault(answer.exercise, []).append(answer)
-    for index in range(max(map(len, by_exercise.values()), default=0)):
-        yield {key: rows[index] for key, rows in by_exercise.items() if index < len(rows)}
+    chosen = {key: spread(rows, most) for key, rows in by_exercise.items()}
+    for index in range(max(map(len, chosen.values()), default=0)):
+        yield {key: rows[index] for key, rows in chosen.items() if index < len(rows)}
+
+
+def spread(rows: list[Answer], most: int) -> list[Answer]:
+    """`most` of `rows` at equal distances, the first and the last among them; all where there are no more."""
+    if len(rows) <= most:
+        return rows
+    return [rows[round(index * (len(rows) - 1) / (most - 1))] for index in range(most)]
 
 
 def filled(name: str, answers: Mapping[str, Answer], lean: bool = True) -> NotebookNode:

@@ -11,7 +11,16 @@ from cblab.lab.registry import Lab
 from cblab.lab.remote import SubprocessExecutor
 from cblab.lab.runner import ALL_LEVELS, Verdict, run_exercise
 from tests.labs.conftest import COUNTED
-from tests.labs.submissions import LABS, Answer, alternatives, fill, lab_and_solution, mutants, release
+from tests.labs.submissions import (
+    LABS,
+    ROOT,
+    Answer,
+    alternatives,
+    fill,
+    lab_and_solution,
+    mutants,
+    release,
+)
 
 Judge = Callable[[str, str], Verdict]
 
@@ -118,3 +127,14 @@ def test_references_exist_and_every_exercise_has_hints(lab: Lab) -> None:
     for exercise in lab.exercises:
         assert all(callable(load_reference(path)) for path in exercise.symbols.values())
         assert len(exercise.hints) == 3
+
+
+def test_the_source_says_what_the_registry_says(name: str, lab: Lab) -> None:
+    source = (ROOT / "solutions" / f"{name}.py").read_text(encoding="utf-8")
+    for exercise in lab.exercises:
+        bonus = r" \(bonus\)" if exercise.bonus else ""
+        heading = rf"^# ### Exercise {re.escape(exercise.id)}{bonus} · .+\n"
+        heading += rf"# \*{exercise.difficulty} · {exercise.minutes} minutes(.*)\*$"
+        found = re.search(heading, source, flags=re.MULTILINE)
+        assert found, exercise.id
+        assert sum(map(int, re.findall(r"(\d+) line", found[1]))) == exercise.lines, exercise.id

@@ -1,13 +1,13 @@
 """The real grading path: stock `nbgrader autograde` over the solution, the untouched release, and answers.
 
-Exercises are graded on their own, so that submission k carries answer k of every exercise.
+Exercises are graded on their own, so that submission k carries answer k of every exercise. A submission takes
+nbgrader seconds, so there are MOST_ROUNDS of them: of an exercise with more wrong answers only so many are
+graded here, from all over its list. Every one is judged in a worker process (``test_answers.py``).
 """
 
-import os
+import html
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +30,20 @@ from tests.labs.submissions import (
     release,
     rounds,
 )
+from tests.nbgrader_command import nbgrader
 
 pytestmark = pytest.mark.timeout(600)
+MOST_ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What became of one answer in one submission: its points of how many, and the card that was shown."""
+
+    answer: Answer
+    points: float | None
+    most: float
+    card: str
 
 
 @dataclass
@@ -48,20 +60,9 @@ class Course:
         (folder / f"{self.lab}.ipynb").write_text(to_text(notebook), encoding="utf-8")
         self.carried[student] = carried or {}
 
-    def nbgrader(self, command: str, *arguments: str) -> str:
-        """Run a command; what it says on both streams."""
-        path = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
-        done = subprocess.run(
-            [sys.executable, "-m", "nbgrader", command, self.lab, *arguments],
-            cwd=self.root,
-            env=os.environ
-            | {"PATH": path, "OMP_NUM_THREADS": "1", "CBLAB_HIDDEN_SEED": "a seed of the tests"},
-            capture_output=True,
-            text=True,
-            timeout=580,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+    def nbgrader(self, command: str) -> None:
+        environment = {"OMP_NUM_THREADS": "1", "CBLAB_HIDDEN_SEED": "a seed of the tests"}
+        nbgrader(self.root, command, self.lab, environment=environment, seconds=580)
 
     def scores(self, student: str) -> dict[str, tuple[float | None, float]]:
         """Points and maximum of each graded cell, by grade id."""
@@ -74,6 +75,14 @@ class Course:
         path = self.root / "autograded" / student / self.lab / f"{self.lab}.ipynb"
         (cell,) = (cell for cell in nbformat.read(path, as_version=4).cells if cell.id == grade_id)
         return "".join(str(output.get("data", {}).get("text/html", output)) for output in cell.outputs)
+
+    def graded(self, kind: str) -> Iterator[Graded]:
+        """Every answer that the submissions of a kind, "mutants" or "alternatives", carry."""
+        for student, carried in self.carried.items():
+            scores = self.scores(student) if student.startswith(kind) else {}
+            for exercise, answer in carried.items() if scores else ():
+                check = cell_id("check", exercise)
+                yield Graded(answer, *scores[check], self.shown(student, check))
 
 
 @pytest.fixture(scope="module", params=LABS)
@@ -89,7 +98,7 @@ def course(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     made.submit("solution", lab_and_solution(name)[1])
     made.submit("untouched", release(name))
     for kind, answers in (("mutants", mutants(name)), ("alternatives", alternatives(name))):
-        for index, carried in enumerate(rounds(answers)):
+        for index, carried in enumerate(rounds(answers, MOST_ROUNDS)):
             made.submit(f"{kind}-{index:02}", filled(name, carried), carried)
     made.nbgrader("autograde")
     return made
@@ -120,41 +129,25 @@ def test_the_untouched_release_gets_nothing_and_every_check_is_a_named_error(cou
 def test_wrong_answers_lose_points_and_the_grader_sees_why(
     course: Course, record_property: Callable[[str, object], None]
 ) -> None:
-    survivors, unnamed, count = [], [], 0
-    for student, carried in course.carried.items():
-        if student.startswith("mutants"):
-            scores = course.scores(student)
-            for exercise, mutant in carried.items():
-                count += 1
-                score, most = scores[cell_id("check", exercise)]
-                if score is None or score >= most:
-                    survivors.append(f"{exercise} {mutant.name}")
-                elif escaped(str(mutant.says)) not in course.shown(student, cell_id("check", exercise)):
-                    unnamed.append(f"{exercise} {mutant.name}")
-    killed = count - len(survivors)
-    record_property(COUNTED, f"lab {course.lab}: {killed} of {count} mutants lose points under nbgrader")
+    graded = list(course.graded("mutants"))
+    survivors = [one.answer for one in graded if one.points is None or one.points >= one.most]
+    unnamed = [one.answer for one in graded if html.escape(str(one.answer.says)) not in one.card]
+    killed = len(graded) - len(survivors)
+    record_property(
+        COUNTED,
+        f"lab {course.lab}: {killed} of {len(graded)} mutants lose points under nbgrader "
+        f"(at most {MOST_ROUNDS} an exercise; there are {len(mutants(course.lab))})",
+    )
     assert survivors == []
     assert unnamed == []
 
 
 def test_right_answers_get_full_marks(course: Course, record_property: Callable[[str, object], None]) -> None:
-    rejected, count = [], 0
-    for student, carried in course.carried.items():
-        if student.startswith("alternatives"):
-            scores = course.scores(student)
-            for exercise, answer in carried.items():
-                count += 1
-                score, most = scores[cell_id("check", exercise)]
-                if score != most:
-                    rejected.append(f"{exercise} {answer.name}: {score} of {most}")
+    graded = list(course.graded("alternatives"))
+    rejected = [one for one in graded if one.points != one.most]
+    accepted = len(graded) - len(rejected)
     record_property(
         COUNTED,
-        f"lab {course.lab}: {count - len(rejected)} of {count} alternatives get full marks under nbgrader",
+        f"lab {course.lab}: {accepted} of {len(graded)} alternatives get full marks under nbgrader",
     )
     assert rejected == []
-
-
-def escaped(text: str) -> str:
-    import html
-
-    return html.escape(text)

@@ -1,4 +1,4 @@
-"""The exercises of each lab: ``labNN_name`` holds the tuple ``EXERCISES``, ``labNN_name_…`` what they need.
+"""The exercises of each lab: ``labNN_name`` holds the tuple ``EXERCISES``, a package beside it the checks.
 
 A course's own labs may lie outside of this package, in the folder that CBLAB_LABS names.
 """

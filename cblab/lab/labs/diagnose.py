@@ -1,9 +1,7 @@
-"""Naming a mistake by what it does: a wrong answer is compared with foreseen wrong formulas over all cases
-at once.
+"""Naming a mistake by what it does: a wrong answer is compared with foreseen wrong formulas.
 
 One case can look the same under several mistakes. So the student's code is run on every case of a level
-first, and a
-formula is named only if it gives what the student's code gave on each of them.
+first, and a formula is named only if it gives what the student's code gave on each of them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,15 +18,19 @@ Args = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Wrong:
-    """A foreseen mistake: a formula that makes it (or raises what it would raise), and what the student is
-    told.
+    """A foreseen mistake, and what the student is told; one of `formula` and `matches` says what it does.
 
+    formula: makes the mistake, or raises what it would raise.
     matches: for mistakes that no formula can state; a predicate on (arguments, expected, what came back).
     """
 
     message: str
     formula: Callable[..., Any] | None = None
     matches: Callable[[Args, Any, Any], bool] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.formula is None) == (self.matches is None):
+            raise ValueError(f"the mistake {self.message!r} needs either a formula or a predicate `matches`")
 
     def explains(self, runs: Sequence[tuple[Args, Any, Any]]) -> bool:
         """Whether this mistake gives what came back in all `runs` of (arguments, expected, came back)."""

@@ -21,8 +21,9 @@ _MERGING = (
             "number for each pair.",
             "A sequence of n tokens has n - 1 pairs; one of 0 or 1 tokens has none. The keys are "
             "tuples (left, right).",
-            "for each sequence:\n    for each pair of neighbours (itertools.pairwise gives them):\n    "
-            "    counts[pair] = counts.get(pair, 0) + 1",
+            "for each sequence:\n"
+            "    for each pair of neighbours (itertools.pairwise gives them):\n"
+            "        counts[pair] = counts.get(pair, 0) + 1",
         ),
     ),
     Exercise(
@@ -38,9 +39,11 @@ _MERGING = (
             "here, or it does not.",
             "With k merges the result is k tokens shorter. Keep an index i: a merge moves it by 2, "
             "anything else by 1.",
-            "while i is inside ids:\n    if there is a next token and (ids[i], ids[i + 1]) is the "
-            "pair:\n        append new_id, i += 2\n"
-            "    else:\n        append ids[i], i += 1",
+            "while i is inside ids:\n"
+            "    if there is a next token and (ids[i], ids[i + 1]) is the pair:\n"
+            "        append new_id, i += 2\n"
+            "    else:\n"
+            "        append ids[i], i += 1",
         ),
     ),
     Exercise(
@@ -55,13 +58,15 @@ _MERGING = (
         hints=(
             "Keep every piece as a list of ids. A round counts the pairs of all pieces, takes the best "
             "one and rewrites all pieces.",
-            "sequences: one list of ids a piece. counts: {pair: count over the corpus}, where a pair "
-            "inside a piece counts "
-            "piece_counts[piece] times. The new token of round number r is 256 + r.",
-            "sequences = the bytes of each piece\nuntil there are num_merges merges:\n    counts = "
-            "pairs of each piece times its weight\n"
-            "    stop if counts is empty\n    pair = min over counts by (-count, tie_order(pair))\n"
-            "    sequences = merge_pair of each sequence\n    remember the pair",
+            "sequences: one list of ids a piece. counts: {pair: count over the corpus}, where a pair inside "
+            "a piece counts piece_counts[piece] times. The new token of round number r is 256 + r.",
+            "sequences = the bytes of each piece\n"
+            "until there are num_merges merges:\n"
+            "    counts = pairs of each piece times its weight\n"
+            "    stop if counts is empty\n"
+            "    pair = min over counts by (-count, tie_order(pair))\n"
+            "    sequences = merge_pair of each sequence\n"
+            "    remember the pair",
         ),
     ),
     Exercise(
@@ -77,8 +82,9 @@ _MERGING = (
             "Look at all the pairs, find the one that was learned first, merge it, and look again.",
             "ids starts as list(piece), one id a byte. A pair that is not in ranks must never win: "
             "give it the rank infinity.",
-            "while there are at least two ids:\n    pair = the neighbours with the lowest rank\n    "
-            "stop if it is not in ranks\n"
+            "while there are at least two ids:\n"
+            "    pair = the neighbours with the lowest rank\n"
+            "    stop if it is not in ranks\n"
             "    ids = merge_pair(ids, pair, 256 + its rank)",
         ),
     ),
@@ -101,12 +107,13 @@ _TEXT = (
             "encode: cut, then encode each piece, one list of ids for all. decode: collect bytes "
             "first, make text of them once, at the end.",
             "piece.encode('utf-8') gives the bytes of a piece. self.table[id] holds the bytes of an "
-            "ordinary token; special ids are keys of "
-            "self.special_names.",
-            "encode:\n    ids = [bos] or []\n    for each piece of regex.findall: ids += "
-            "encode_piece(its bytes, self.ranks)\n"
-            "decode:\n    for each id: add its bytes; for a special one nothing, or its name\n    "
-            "decode the bytes as UTF-8 with errors='replace'",
+            "ordinary token; special ids are keys of self.special_names.",
+            "encode:\n"
+            "    ids = [bos] or []\n"
+            "    for each piece of regex.findall: ids += encode_piece(its bytes, self.ranks)\n"
+            "decode:\n"
+            "    for each id: add its bytes; for a special one nothing, or its name\n"
+            "    decode the bytes as UTF-8 with errors='replace'",
         ),
     ),
     Exercise(
@@ -123,10 +130,11 @@ _TEXT = (
             "A character has at most 4 bytes, so looking at the last 3 is enough. If the first byte "
             "stands `length` from the end and "
             "announces `needed` bytes, the character is unfinished when length < needed.",
-            "for length 1, 2, 3 (not more than there are bytes):\n    byte = data[-length]\n    below "
-            "0x80: 0\n"
-            "    from 0xC0 on: needed is 2, 3 or 4; answer length if length < needed else 0\nnothing "
-            "found: 0",
+            "for length 1, 2, 3 (not more than there are bytes):\n"
+            "    byte = data[-length]\n"
+            "    below 0x80: 0\n"
+            "    from 0xC0 on: needed is 2, 3 or 4; answer length if length < needed else 0\n"
+            "nothing found: 0",
         ),
     ),
 )
@@ -145,8 +153,9 @@ _TENSOR = (
             "mask as many zeros.",
             "Both results are [num_seqs, longest], int64. Build lists of lists and make a tensor of "
             "each at the end.",
-            "for each sequence:\n    missing = longest - len(ids)\n    left: row = [pad_id] * missing "
-            "+ ids, mask = [0] * missing + [1] * len(ids)\n"
+            "for each sequence:\n"
+            "    missing = longest - len(ids)\n"
+            "    left: row = [pad_id] * missing + ids, mask = [0] * missing + [1] * len(ids)\n"
             "    right: the other way round",
         ),
     ),
@@ -174,14 +183,15 @@ _TENSOR = (
         difficulty="hard",
         lines=11,
         hints=(
-            "Keep text that is not shown yet. After each delta ask two things: is the stop string in "
-            "it, and if not, how much of its end could "
-            "become the stop string?",
+            "Keep text that is not shown yet. After each delta ask two things: is the stop string in it, "
+            "and if not, how much of its end could become the stop string?",
             "What is held back has between 0 and len(stop) - 1 characters: the largest n for which the "
             "text ends with stop[:n].",
-            "for each delta:\n    held += delta\n    if stop is in held: show what stands before it, return\n"
-            "    keep = the largest n below len(stop) with held ending in stop[:n]\n    show all but "
-            "the last keep characters, hold those\n"
+            "for each delta:\n"
+            "    held += delta\n"
+            "    if stop is in held: show what stands before it, return\n"
+            "    keep = the largest n below len(stop) with held ending in stop[:n]\n"
+            "    show all but the last keep characters, hold those\n"
             "after the loop: show what is held",
         ),
     ),
@@ -199,7 +209,6 @@ _ASSESSMENT = (
         ),
         minutes=5,
         difficulty="medium",
-        lines=5,
         hints=(
             "First the tokens of one prompt, then how often that fits.",
             "Words times tokens a word, plus one.",
@@ -217,7 +226,6 @@ _ASSESSMENT = (
         ),
         minutes=5,
         difficulty="medium",
-        lines=3,
         hints=(
             "A table holds vocabulary × hidden size numbers.",
             "A bfloat16 number has 2 bytes. 1 GB = 10⁹ bytes, 1 GiB = 2³⁰ bytes. Untied means two tables.",
@@ -235,7 +243,6 @@ _ASSESSMENT = (
         ),
         minutes=5,
         difficulty="medium",
-        lines=6,
         hints=(
             "Slots of a batch are its rows times its longest row.",
             "Waste is (slots - real tokens) / slots, over all the batches together.",
@@ -259,8 +266,10 @@ _BONUS = (
             "A sequence without the pair changes nothing. For one with it, all its old pairs go and "
             "all its new pairs come.",
             "count_pairs([ids]) counts one sequence. A Counter has subtract and update.",
-            "copy counts\nfor each sequence that holds the pair:\n    take off its pairs, merge it, "
-            "add its new pairs\ndrop the zeros",
+            "copy counts\n"
+            "for each sequence that holds the pair:\n"
+            "    take off its pairs, merge it, add its new pairs\n"
+            "drop the zeros",
         ),
     ),
     Exercise(
@@ -278,8 +287,8 @@ _BONUS = (
             "but the last two, hold the rest.",
             "pieces[:-2] are final, ''.join(pieces[-2:]) is the new self.held. With fewer than three "
             "pieces everything is held.",
-            "push: pieces of held + chunk; hold the last two; encode the others\nflush: encode all "
-            "pieces of held, hold nothing",
+            "push: pieces of held + chunk; hold the last two; encode the others\n"
+            "flush: encode all pieces of held, hold nothing",
         ),
     ),
     Exercise(
@@ -295,8 +304,9 @@ _BONUS = (
             "Sort the indices, not the lengths. For each one look through the rows from the first on.",
             "rows: lists of indices. free: the room that each row has left. Python's sort keeps the "
             "order of equals.",
-            "for index from the longest to the shortest:\n    row = the first with free[row] >= "
-            "lengths[index], else a new row\n    put it there, take its length off free[row]",
+            "for index from the longest to the shortest:\n"
+            "    row = the first with free[row] >= lengths[index], else a new row\n"
+            "    put it there, take its length off free[row]",
         ),
     ),
 )

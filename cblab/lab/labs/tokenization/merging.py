@@ -1,5 +1,4 @@
-"""Checks of exercises 1.1 to 1.4 and 1.15: counting pairs, merging, training, encoding by rank, mending
-counts."""
+"""Checks of exercises 1.1 to 1.4 and 1.15: pairs counted and merged, training, encoding by rank."""
 
 import itertools
 import math
@@ -53,9 +52,8 @@ _COUNT_WRONGS = (
         lambda sequences: count_pairs(sequences[:1]),
     ),
     Wrong(
-        "Pairs are counted across the border of two sequences: the last token of one and the first of "
-        "the next are "
-        "no neighbours.",
+        "Pairs are counted across the border of two sequences: the last token of one and the first of the "
+        "next are no neighbours.",
         lambda sequences: count_pairs([[i for ids in sequences for i in ids]]),
     ),
     Wrong(
@@ -229,8 +227,10 @@ def _train(
     choose: Callable[[Counter[Pair]], Pair] = bpe.best_pair,
     apply: bool = True,
 ) -> list[Pair]:
-    """Train with a defect: the plain loop with its details open to change. It does not stop when no pair is
-    left."""
+    """Train with a defect: the plain loop with its details open to change.
+
+    With a `choose` of its own it does not stop when no pair is left.
+    """
     sequences = [list(piece) for piece in piece_counts]
     merges: list[Pair] = []
     while len(merges) < num_merges:
@@ -438,9 +438,8 @@ def _highest_everywhere(piece: bytes, ranks: Mapping[Pair, int]) -> list[int]:
 _HIGHEST = "The pair with the highest rank is merged first: low ranks were learned first and go first."
 _ENCODE_WRONGS = (
     Wrong(
-        "The left-most known pair is merged first: the one with the lowest rank goes first, wherever "
-        "it stands, "
-        "so look at all pairs again after each merge.",
+        "The left-most known pair is merged first: the one with the lowest rank goes first, wherever it "
+        "stands, so look at all pairs again after each merge.",
         _by(_leftmost),
     ),
     Wrong(
@@ -472,7 +471,7 @@ _ENCODE_WRONGS = (
         _until_one_left,
     ),
     Wrong(
-        "A pair that was never learned has no rank, so `ranks[pair]` is a KeyError: give it the rank infinity.",
+        "A pair that was never learned has no rank, and `ranks[pair]` is a KeyError: give it rank infinity.",
         _rank_of_every_pair,
     ),
     Wrong("The last merge is missing: two tokens are still a pair that can be merged.", _by(_lowest, left=2)),

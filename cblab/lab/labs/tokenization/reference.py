@@ -1,5 +1,7 @@
 """The reference for what students of lab 1 write, where the package has no function of the same shape.
-Torch-free."""
+
+What makes tensors is in ``tensors.py``: this file is free of torch.
+"""
 
 import itertools
 from collections import Counter
@@ -28,8 +30,7 @@ class ByteLevelTokenizer:
         return b"" if token_id in self.special_names else self.table[token_id]
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        """Return the ids of `text`, with bos in front unless told otherwise; nothing in the text is
-        special."""
+        """Return the ids of `text`, none of it special, with bos in front unless told otherwise."""
         ids = [self.bos_token_id] if add_special_tokens else []
         for piece in regex.findall(DEFAULT_PATTERN, text):
             ids += encode_piece(piece.encode("utf-8"), self.ranks)
@@ -71,8 +72,10 @@ def stream_until_stop(deltas: Sequence[str], stop: str) -> list[str]:
 def merge_and_update(
     sequences: Sequence[list[int]], counts: Mapping[Pair, int], pair: Pair, new_id: int
 ) -> tuple[list[list[int]], dict[Pair, int], int]:
-    """Apply one merge, mend the pair counts of the sequences that held it, and return both and how many
-    they were."""
+    """Apply one merge, and mend the counts of the pairs in the sequences that it changes.
+
+    Return the sequences, the counts, and how many sequences were changed.
+    """
     updated, merged, touched = Counter(counts), [], 0
     for ids in sequences:
         new_ids = ids

@@ -7,8 +7,10 @@ from torch import Tensor
 
 
 def pad_batch(sequences: Sequence[list[int]], pad_id: int, side: str = "left") -> tuple[Tensor, Tensor]:
-    """Fill token sequences up to the longest; return `(input_ids, attention_mask)`, int64 `[num_seqs,
-    longest]`."""
+    """Fill token sequences up to the longest one, on the `side` given.
+
+    Return `(input_ids, attention_mask)`, both int64 `[num_seqs, longest]`; the mask is 1 for a token.
+    """
     longest = max(len(ids) for ids in sequences)
     rows, mask = [], []
     for ids in sequences:

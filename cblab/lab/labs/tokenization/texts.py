@@ -1,5 +1,4 @@
-"""Short texts in several languages for lab 1: the same ten sentences in each, so that costs can be
-compared."""
+"""The same ten short sentences in several languages, so that lab 1 can compare what they cost."""
 
 SENTENCES: dict[str, list[str]] = {
     "English": [
