@@ -31,9 +31,3 @@ def system_package(command: str) -> str:
 def chromium() -> str:
     """Path of Debian's chromium."""
     return system_package("chromium")
-
-
-@pytest.fixture(scope="session")
-def bwrap() -> str:
-    """Path of bubblewrap."""
-    return system_package("bwrap")
