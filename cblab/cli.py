@@ -29,7 +29,8 @@ app = typer.Typer(
 EXIT_USAGE = 2
 
 Model = Annotated[
-    str | None, typer.Option(help="Checkpoint folder or hub id; without it, the bundled model.")
+    str | None,
+    typer.Option(help="Checkpoint folder, hub id or bundled model; without it, the larger bundled one."),
 ]
 Notebook = Annotated[Path, typer.Argument(metavar="FILE", help="The notebook.")]
 
@@ -61,7 +62,7 @@ def generate(
         params = SamplingParams(
             max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
         )
-        source = model or _bundled_model()
+        source = _checkpoint(model)
         from cblab.core.generate import generate as stream
         from cblab.model import load_model
         from cblab.tokenization import load_tokenizer
@@ -79,7 +80,10 @@ def generate(
 @app.command()
 def info(
     model: Annotated[
-        str | None, typer.Argument(help="Checkpoint folder or hub id; without it, the bundled model.")
+        str | None,
+        typer.Argument(
+            help="Checkpoint folder, hub id or bundled model; without it, the larger bundled one."
+        ),
     ] = None,
 ) -> None:
     """Print a model's sizes, as computed and as its files have them; exit code 1 if they differ.
@@ -93,7 +97,7 @@ def info(
     from cblab.model.hub import checkpoint_folder
 
     with _bad_argument():
-        source = model or _bundled_model()
+        source = _checkpoint(model)
         folder = checkpoint_folder(source, config_only=True)
         config = ModelConfig.from_pretrained(folder)
         has_files = Path(source).is_dir() or any(folder.glob("*.safetensors"))
@@ -214,7 +218,9 @@ def _read_stdin() -> str:
     return sys.stdin.read().removesuffix("\n")
 
 
-def _bundled_model() -> str:
+def _checkpoint(model: str | None) -> str:
+    """The folder of a bundled model, named or not, or whatever else was given."""
     from cblab import assets
 
-    return str(assets.path())
+    is_bundled = model in (None, assets.BUNDLED_MODEL, assets.DRAFT_MODEL)
+    return str(assets.path(model or assets.BUNDLED_MODEL)) if is_bundled else str(model)

@@ -247,3 +247,12 @@ def test_check_says_by_its_exit_code_whether_points_are_lost(
     assert run(capsys, "check", "a.ipynb")[0] == code
     assert run(capsys, "check", "a.ipynb", "--exercise", "1.3")[0] == code
     assert asked == [(Path("a.ipynb"), None), (Path("a.ipynb"), "1.3")]
+
+
+def test_the_bundled_models_go_by_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    cow = ("generate", "The cow says", "--max-tokens", "2")
+    code, out, _ = run(capsys, *cow)
+    assert (code, out[:4]) == (0, " moo")
+    assert run(capsys, *cow, "--model", "story-4m") == (0, out, "")
+    code, out, _ = run(capsys, "info", "story-draft")
+    assert (code, out[:12]) == (0, "story-draft:")

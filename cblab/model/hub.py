@@ -25,7 +25,7 @@ def checkpoint_folder(path_or_hub_id: str | Path, *, config_only: bool = False) 
             )
         return folder
     hub_id = str(path_or_hub_id)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", hub_id):
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", hub_id):
         raise FileNotFoundError(f"{hub_id!r} is neither an existing folder nor a hub id such as 'owner/name'")
     return _download(hub_id, (*CONFIG_FILES,) if config_only else (*CONFIG_FILES, *WEIGHT_FILES))
 

@@ -222,7 +222,7 @@ def test_an_index_that_promises_too_much(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["no/such/folder/here", "spaces are no id"])
+@pytest.mark.parametrize("name", ["no/such/folder/here", "./nosuch", "../up", "spaces are no id"])
 def test_what_is_neither_folder_nor_hub_id(name: str) -> None:
     with pytest.raises(FileNotFoundError, match="neither an existing folder nor a hub id"):
         load_model(name)
