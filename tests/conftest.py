@@ -12,6 +12,8 @@ settings.load_profile("no clock")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+COUNTED = "counted"  # the user property in which a test reports a figure for the end of the run
+
 
 def system_package(command: str) -> str:
     """Return the path of a system package's command.
@@ -31,3 +33,15 @@ def system_package(command: str) -> str:
 def chromium() -> str:
     """Path of Debian's chromium."""
     return system_package("chromium")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print, at the end of a run, what the lab tests have counted: kill rates."""
+    reports = [
+        report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, ())
+    ]
+    lines = [value for report in reports for name, value in report.user_properties if name == COUNTED]
+    if lines:
+        terminalreporter.section("labs: wrong and right answers")
+        for line in sorted(set(lines)):
+            terminalreporter.write_line(line)

@@ -5,12 +5,10 @@ from cblab.memory.dtypes import DTYPE_BYTES, bytes_per_element
 from cblab.memory.files import CheckpointSizes, checkpoint_sizes
 from cblab.memory.kv_cache import kv_bytes, kv_bytes_per_token
 from cblab.memory.parameters import ParameterCounts, count_parameters, embedding_bytes, weights_bytes
-from cblab.memory.units import GB, GIB, format_bytes, format_count
+from cblab.memory.units import format_bytes, format_count
 
 __all__ = [
     "DTYPE_BYTES",
-    "GB",
-    "GIB",
     "CheckpointSizes",
     "ParameterCounts",
     "PartSizes",

@@ -4,9 +4,6 @@ _DECIMAL = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 _BINARY = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 _COUNTS = (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3))
 
-GB = 10**9
-GIB = 2**30
-
 
 def format_bytes(num_bytes: int, *, binary: bool = False) -> str:
     """Write a number of bytes with three digits: "1.23 GB", or "1.14 GiB" with `binary`.

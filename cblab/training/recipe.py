@@ -35,9 +35,8 @@ def train_tokenizer(data: "DataSettings", vocab_size: int, folder: Path) -> BPET
     tokenizer = BPETokenizer.train(documents, vocab_size)
     if tokenizer.vocab_size != vocab_size:
         raise ValueError(
-            f"{len(documents)} documents give only {tokenizer.vocab_size} tokens, "
-            f"not vocab_size={vocab_size}: "
-            "raise data.tokenizer_documents or lower model.vocab_size"
+            f"{len(documents)} documents give only {tokenizer.vocab_size} tokens, not "
+            f"vocab_size={vocab_size}: raise data.tokenizer_documents or lower model.vocab_size"
         )
     tokenizer.save(folder)
     return tokenizer

@@ -72,8 +72,7 @@ class SupervisedFineTuning(LanguageModelling):
     def encode(self, tokenizer: Tokenizer, document: str) -> EncodedDocument | None:
         """What follows each `Answer:` on its line counts, and the `<eos>`; None if nothing is answered.
 
-        The pre-tokenizer parts text behind a colon and behind a newline, so the pieces give the ids of the
-        whole.
+        The pre-tokenizer parts text behind a colon and behind a newline: the pieces give the whole's ids.
         """
         ids, counted = tokenizer.encode(""), [False] * len(tokenizer.encode(""))
         # An odd piece is an answer: the pattern's group is kept by split.

@@ -10,7 +10,7 @@ from cblab.lab.notebook import submission_of
 from cblab.lab.registry import Lab
 from cblab.lab.remote import SubprocessExecutor
 from cblab.lab.runner import ALL_LEVELS, Verdict, run_exercise
-from tests.labs.conftest import COUNTED
+from tests.conftest import COUNTED
 from tests.labs.submissions import (
     LABS,
     ROOT,

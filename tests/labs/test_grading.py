@@ -18,7 +18,7 @@ from nbgrader.api import Gradebook
 
 from cblab.lab.notebook import cell_id
 from cblab.lab.release import to_text
-from tests.labs.conftest import COUNTED
+from tests.conftest import COUNTED
 from tests.labs.submissions import (
     LABS,
     ROOT,
