@@ -5,7 +5,7 @@ from cblab.memory.dtypes import DTYPE_BYTES, bytes_per_element
 from cblab.memory.files import CheckpointSizes, checkpoint_sizes
 from cblab.memory.kv_cache import kv_bytes, kv_bytes_per_token
 from cblab.memory.parameters import ParameterCounts, count_parameters, embedding_bytes, weights_bytes
-from cblab.memory.units import format_bytes, format_count
+from cblab.memory.units import format_bytes
 
 __all__ = [
     "DTYPE_BYTES",
@@ -18,7 +18,6 @@ __all__ = [
     "count_parameters",
     "embedding_bytes",
     "format_bytes",
-    "format_count",
     "kv_bytes",
     "kv_bytes_per_token",
     "weights_bytes",

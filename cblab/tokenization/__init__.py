@@ -1,19 +1,12 @@
 """Text to token ids and back: byte-level BPE, and what else stands between text and a model.
 
 To read it in order: `byte_alphabet`, `pretokenizer`, `bpe` (the definitions), `bpe_trainer` and `bpe_encoder`
-(the same for a whole corpus), `special_tokens`, `bpe_tokenizer`; then `detokenizer` and `streaming`,
-`batching` and `capacity`.
+(the same for a whole corpus), `special_tokens`, `bpe_tokenizer`; then `detokenizer`, `streaming`
+and `batching`.
 """
 
 from cblab.tokenization.batching import PaddedBatch, group_by_length, pack, pad_batch, padding_waste
 from cblab.tokenization.bpe_tokenizer import BPETokenizer
-from cblab.tokenization.capacity import (
-    bytes_per_token,
-    characters_per_token,
-    embedding_bytes,
-    requests_in_budget,
-    tokens_per_word,
-)
 from cblab.tokenization.character import CharacterTokenizer
 from cblab.tokenization.detokenizer import IncrementalDetokenizer
 from cblab.tokenization.hf import HFTokenizer
@@ -38,14 +31,9 @@ __all__ = [
     "StreamingEncoder",
     "Tokenizer",
     "UnsupportedTokenizerError",
-    "bytes_per_token",
-    "characters_per_token",
-    "embedding_bytes",
     "group_by_length",
     "load_tokenizer",
     "pack",
     "pad_batch",
     "padding_waste",
-    "requests_in_budget",
-    "tokens_per_word",
 ]
