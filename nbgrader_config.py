@@ -8,11 +8,22 @@ lab in the gradebook. The hidden cases are drawn from the seed in CBLAB_HIDDEN_S
 
 from pathlib import Path
 
+from nbgrader.preprocessors import (
+    CheckCellMetadata,
+    ClearOutput,
+    DeduplicateIds,
+    OverwriteCells,
+    OverwriteKernelspec,
+)
+
+from cblab.lab.mend import MendCells
 from cblab.lab.release import PREPROCESSORS
+
+ROOT = Path(__file__).resolve().parent
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  (traitlets defines it)
 
-c.CourseDirectory.root = str(Path(__file__).resolve().parent)
+c.CourseDirectory.root = str(ROOT)
 c.CourseDirectory.course_id = "cblab"
 c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "labs"
@@ -20,6 +31,18 @@ c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".cbla
 
 c.GenerateAssignment.preprocessors = PREPROCESSORS
 
+# nbgrader's own list, and MendCells, without which one stray cell costs a student the whole grade.
+c.Autograde.sanitize_preprocessors = [
+    ClearOutput,
+    DeduplicateIds,
+    MendCells,
+    OverwriteKernelspec,
+    OverwriteCells,
+    CheckCellMetadata,
+]
+c.MendCells.release_directory = str(ROOT / "labs")
 c.OverwriteCells.add_missing_cells = True
-c.Execute.timeout = 120
-c.ExecutePreprocessor.timeout = 120
+
+# A check cell ends an endless loop by itself, after minutes on a busy machine; this is for the rest.
+c.Execute.timeout = 600
+c.ExecutePreprocessor.timeout = 600

@@ -32,15 +32,26 @@
 # - stream text in and out of a tokenizer without half characters and without half stop strings;
 # - name the defects that real engines have had here, by their symptoms.
 #
-# **Time** about 90 minutes for sections 1–11 and the assessment, and a second sitting for the bonus exercises
-# in section 12.
+# **Time.** Two sittings of about 90 minutes, reading included, and a third if you want it.
+# - *First, the core*: sections 1–6 with exercises 1.1–1.6: a whole tokenizer, and text that streams out of
+#   it.
+# - *Second*: sections 7–11 with exercises 1.7–1.9, and the assessment: tensors, and the bundled model.
+# - *Bonus*, about 60 minutes: section 12.
+#
 # **You need** Python; a first idea of what a tensor is. No GPU and no network.
 #
 # **How it works.** You *predict* a number, fill in a *blank*, *check* it, and then *measure* with what you
-# wrote. A blank is one line that says `raise NotImplementedError`; put your own lines in its place, inside
-# the function, and change nothing else. If you are stuck, `hint("1.1")` in a new cell gives the next hint.
-# Where you skip an exercise, the cells after it use the course's own version and say so, so that you can go
-# on.
+# wrote.
+# - Run cell by cell (Shift+Enter). *Run All* stops at the first blank; go on with *Run > Run Selected Cell
+#   and All Below*.
+# - A blank is one line that says `raise NotImplementedError`; put your own lines in its place, inside the
+#   function, and change nothing else.
+# - An answer must stand alone: besides the functions that its docstring names, it may use only what its own
+#   cell and the set-up cell (the next one) define. A helper or an import in another cell is not there when
+#   the answer is graded.
+# - If you are stuck, `hint("1.1")` in a new cell gives the next hint.
+# - Where you skip an exercise, the cells after it use the course's own version and say so, so that you can go
+#   on.
 
 # %% tags=["setup"]
 import itertools
@@ -113,7 +124,7 @@ def tokens_of(text: str) -> list[bytes]:
     return [reference.token_bytes(i) for i in reference.encode(text, add_special_tokens=False)]
 
 
-shown = ("English", "German", "Greek", "Chinese")
+shown = ("English", "German", "Hindi", "Chinese")
 viz.token_strip(
     {name: tokens_of(SENTENCES[name][0]) for name in shown},
     caption="Each box is a token; what the training text did not contain falls apart into bytes (in hex).",
@@ -178,7 +189,7 @@ for sample in samples:
     folded = unicodedata.normalize("NFKC", sample).lower()
     kept = sample.encode("utf-8").decode("utf-8")
     print(
-        f"{sample!r} → {folded!r}: same text {folded == sample}; bytes and back: same text {kept == sample}"
+        f"{sample!a} → {folded!a}: same text {folded == sample}; bytes and back: same text {kept == sample}"
     )
 
 # %% [markdown]
@@ -289,7 +300,8 @@ for new_id in range(256, 259):
     steps.append((f"{counts[pair]} × {left} + {right}", [table[i] for i in ids]))
 display(reveal("1.2a", len(steps[0][1]) - len(steps[1][1])))
 viz.merge_steps(
-    steps, caption="Three merges of aaabdaaabac: each row names the pair and how often it was counted."
+    steps,
+    caption="Three merges, each with its pair and count (a + b ties with aa + a: the rule is in section 3).",
 )
 
 # %% [markdown]
@@ -329,7 +341,9 @@ print([bytes(pair) for pair in train_without_merging(stories[0], 5)])
 #   the pairs with it.
 #
 # Ties need a rule too, or two machines learn different vocabularies. Ours is that of the `tokenizers`
-# library: among equal counts the pair with the smallest `tie_order(pair)` wins.
+# library: among equal counts the pair with the smallest `tie_order(pair)` wins. `tie_order(pair)` is the pair
+# of ids, but with the bytes in that library's order, the printable characters first and the space and the
+# control bytes after them.
 
 # %%
 piece_counts = Counter(
@@ -384,7 +398,9 @@ def train_bpe(piece_counts: dict[bytes, int], num_merges: int) -> list[Pair]:
 # %% check="1.3"
 
 # %%
-merges = best("1.3")(piece_counts, 384)
+train = best("1.3")
+print("training 384 merges, some seconds ...")
+merges = train(piece_counts, 384)
 table = token_table(merges)  # the bytes of every token, [256 + num_merges]
 for rank, (left, right) in enumerate(merges[:12]):
     print(
@@ -452,7 +468,8 @@ def encode_piece(piece: bytes, ranks: dict[Pair, int]) -> list[int]:
     """Encode one piece: while a known pair is left, apply the one with the lowest rank, wherever it stands.
 
     piece: raw bytes, perhaps empty. ranks: {pair: rank}; merging a pair of rank r makes token 256 + r.
-    Returns the ids, `[num_tokens]`; a piece of one byte has nothing to merge.
+    Returns the ids, `[num_tokens]`; a piece of one byte has nothing to merge. `merge_pair` is there to be
+    used.
     """
     ### BEGIN SOLUTION
     ids = list(piece)
@@ -508,6 +525,8 @@ print(good_pieces, "→", "".join(good_pieces))
 #
 # ### Exercise 1.5 · Encode and decode text
 # *medium · 10 minutes · about 4 lines and about 7 lines*
+#
+# The check brings small `merges` of its own: the ids in its messages are not those that yours give.
 
 
 # %% exercise="1.5"
@@ -679,7 +698,8 @@ def unfinished_tail(data: bytes) -> int:
 
     b"a" and b"" have none; b"a\\xe2\\x82" has 2, because 0xE2 is the first of 3 bytes and only 2 are there;
     b"\\xe2\\x82\\xac" is complete. Continuation bytes without a first byte are not the beginning of
-    anything: 0. Bytes from 0xF0 on count as the first of 4.
+    anything: 0. The first byte alone says how many belong together, as in the table above, even where no
+    valid character begins so: b"\\xf8" has 1, b"\\xe0\\x80" has 2.
     """
     ### BEGIN SOLUTION
     for length in range(1, min(3, len(data)) + 1):
@@ -756,6 +776,9 @@ viz.decode_work(
 # %% [markdown]
 # ## 7 · Text to tensors
 #
+# *The second sitting begins here. In a fresh kernel, run the cells above again first; your predictions are
+# kept.*
+#
 # ### Batches, masks and padding
 #
 # A tensor is rectangular, prompts are not. Short rows are filled up with the pad token, and an *attention
@@ -786,9 +809,10 @@ def pad_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Fill token sequences up to the longest of them.
 
-    sequences: at least one, each `[num_tokens]`, lengths may differ. side: "left" or "right", where the
-    padding goes. Returns `(input_ids, attention_mask)`, both int64 tensors `[num_seqs, longest]`; the mask
-    is 1 for the tokens of the sequence (also for one whose id happens to be `pad_id`) and 0 for padding.
+    sequences: at least one, each `[num_tokens]` and not empty; lengths may differ. side: "left" or "right",
+    where the padding goes. Returns `(input_ids, attention_mask)`, both int64 tensors `[num_seqs, longest]`;
+    the mask is 1 for the tokens of the sequence (also for one whose id happens to be `pad_id`) and 0 for
+    padding.
     """
     ### BEGIN SOLUTION
     longest = max(len(ids) for ids in sequences)
@@ -815,9 +839,16 @@ print(
 )
 
 # %% [markdown]
-# Padding is computed like everything else, and thrown away. **Predict**: of all slots in a batch of six
-# requests of very different lengths, which share is padding (0 to 1)? And if they are sorted by length and
-# split in two halves first?
+# Padding is computed like everything else, and thrown away. Here are six requests of very different lengths:
+
+# %%
+short_texts = ["Hi.", "The cow", "A red hen sat.", "Once upon a time there was a fox"]
+requests = [mine.encode(text) for text in [*short_texts, held_out[3][:90], held_out[4][:130]]]
+print("tokens of each request:", [len(ids) for ids in requests])
+
+# %% [markdown]
+# **Predict**: if they go into one batch, which share of all slots is padding (0 to 1)? And if they are sorted
+# by length and split in two halves of three first?
 
 # %% predict="1.7a"
 ### BEGIN SOLUTION
@@ -831,11 +862,8 @@ padding_two_halves = 0.25
 ### END SOLUTION
 predict("1.7b", padding_two_halves, unit="of all slots")
 
+
 # %%
-short_texts = ["Hi.", "The cow", "A red hen sat.", "Once upon a time there was a fox"]
-requests = [mine.encode(text) for text in [*short_texts, held_out[3][:90], held_out[4][:130]]]
-
-
 def padding_share(batches: list[list[list[int]]]) -> float:
     """Padding slots over all slots, over several batches together."""
     slots = sum(len(batch) * max(map(len, batch)) for batch in batches)
@@ -863,6 +891,7 @@ viz.padding_grid(
 # tokenizer:
 
 # %%
+print("loading transformers, some seconds ...")
 from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -873,8 +902,12 @@ for padding in (True, "longest", "max_length"):
         "input_ids"
     ].shape
     print(f"padding={padding!r:13} shape {list(shape)}")
+print(f"tokens in its vocabulary: {len(hf_tokenizer)}; in yours: {mine.vocab_size}")
 
 # %% [markdown]
+# The longest row is shorter here than with your tokenizer above, for the same prompts: the bundled vocabulary
+# is larger, so it cuts them into fewer tokens.
+#
 # The engine that you build in this course pads nothing at all: the tokens of all requests are laid end to
 # end, with the borders beside them. Padding remains in training and in simple scripts.
 #
@@ -943,17 +976,11 @@ with torch.inference_mode():
 rows_llama = hf_llama.get_input_embeddings().weight[ids]
 rows_gpt2 = hf_gpt2.transformer.wte.weight[ids]
 positions_gpt2 = hf_gpt2.transformer.wpe.weight[: ids.shape[1]]
-scaled = rows_llama * rows_llama.shape[-1] ** 0.5
-factors = [round((scaled[0, i].norm() / rows_llama[0, i].norm()).item(), 3) for i in range(ids.shape[1])]
-print("Llama: plain table rows enter the first layer:          ", torch.equal(into_llama, rows_llama))
-print(
-    "GPT-2: plain table rows plus position rows:             ",
-    torch.equal(into_gpt2, rows_gpt2 + positions_gpt2),
-)
-print("the factor of such a scaling, position by position:     ", factors)
+print("Llama: plain table rows enter the first layer:", torch.equal(into_llama, rows_llama))
+print("GPT-2: plain table rows plus position rows:   ", torch.equal(into_gpt2, rows_gpt2 + positions_gpt2))
 
 # %% [markdown]
-# Neither model scales, and the factor is the same at every position, so it says nothing about positions. The
+# Neither model scales. Nor could √hidden_size encode a position: it is one number for the whole model. The
 # original Transformer did scale its embeddings (Vaswani and others 2017, section 3.4), and Gemma does. GPT-2
 # *adds* a learned row for each position; Llama puts positions in later, inside the attention (lab 3).
 #
@@ -980,9 +1007,14 @@ print(f"1 GiB = {2**30 / 1e9:.3f} GB")
 #
 # Training is greedy: the first merges of a long training are those of a short one. So train once and
 # cut the list.
-#
-# **Predict**: at the largest vocabulary here, how many bytes of held-out English text does a token hold? And
-# of Greek text, which the training text does not contain?
+
+# %%
+sizes = [256 + count for count in (0, 24, 48, 96, 192, 384)]
+print("vocabularies to compare, in tokens:", sizes)
+
+# %% [markdown]
+# **Predict**: with the largest of them, how many bytes of held-out English text does a token hold? And of
+# Greek text, which the training text does not contain?
 
 # %% predict="1.8a"
 ### BEGIN SOLUTION
@@ -998,7 +1030,6 @@ predict("1.8b", greek_bytes_per_token, unit="bytes a token")
 
 # %%
 english, greek = " ".join(held_out[:6]), " ".join(SENTENCES["Greek"])
-sizes = [256 + count for count in (0, 24, 48, 96, 192, 384)]
 tokenizer_class = best("1.5")
 tokens: dict[str, list[int]] = {"English stories": [], "Greek sentences": []}
 for size in sizes:
@@ -1014,10 +1045,12 @@ display(reveal("1.8a", round(len(english.encode()) / tokens["English stories"][-
 reveal("1.8b", round(len(greek.encode()) / tokens["Greek sentences"][-1], 2))
 
 # %%
+text_bytes = {"English stories": len(english.encode()), "Greek sentences": len(greek.encode())}
 viz.tokens_by_vocabulary(
     sizes,
-    tokens,
+    {name: [count / text_bytes[name] for count in counts] for name, counts in tokens.items()},
     [embedding_bytes(size, 256, 2) / 2**20 for size in sizes],
+    table="hidden size 256, bfloat16",
     caption="Each merge saves less than those before; the table grows with each; other scripts save nothing.",
 )
 
@@ -1167,8 +1200,8 @@ ways = {
 }
 
 # %% [markdown]
-# **Predict** for the second and the third way, which decode to exactly the same text: how many times as many
-# bits as the right tokens?
+# **Predict** for *left-most merge first* and for *in chunks of 12 characters*, which both decode to exactly
+# the same text: how many times as many bits as *as trained*?
 
 # %% predict="1.9a"
 ### BEGIN SOLUTION
@@ -1197,6 +1230,11 @@ reveal("1.9b", round(surprise["in chunks of 12 characters"] / surprise["as train
 #   other tokens. Bonus exercise 1.16 mends it.
 # - **Bytes without merges** is the extreme: each single byte is a legal token, and the model is lost.
 # - **Spaces dropped** is the only one that a round-trip test finds.
+#
+# The ratios are so large because the text is so easy: the stories are simple and written by a program, so
+# that the right tokens cost almost nothing. A model of real text needs more bits with the right tokens too:
+# expect smaller ratios there. And a byte that is guessed by rolling dice costs 8 bits: a line above 8 is
+# worse than that, because the model is sure of something else.
 #
 # The same break where a user would see it, the answer to one prompt:
 
@@ -1243,7 +1281,7 @@ print(stream_until_stop_buggy(["Hello", " there", "\n", "Us", "er: hi"], "\nUser
 # whether `User:` will follow, so it must be held back, and shown as soon as it is clear that it is not the
 # beginning of the stop string.
 #
-# ### Exercise 1.9 · Mend it
+# ### Exercise 1.9 · Mend the stop string
 # *hard · 12 minutes · about 11 lines*
 
 
@@ -1283,7 +1321,8 @@ print(mended(["Hello", "\nU", "ni", "verse"], "\nUser:"))
 # ## Assessment
 #
 # Numbers go into the variables named in the text, in the unit that their names say. Compute in the cell, or
-# on paper. Where an answer is not a count, it may be off by 0.5 %.
+# on paper. Where an answer is not a count, it may be off by 0.5 %: three digits are enough. These answers
+# stand alone too: a function of another cell, such as `embedding_bytes`, is not there when they are graded.
 #
 # ### Exercise 1.10 · Capacity
 # *medium · 5 minutes*
@@ -1406,7 +1445,8 @@ def merge_and_update(
 
     counts: the pair counts of `sequences` (as from `count_pairs`). Returns the new sequences, their counts
     (only pairs that occur: no zeros), and how many sequences held the pair. Only those may be counted; for
-    the others `counts` already has the answer. `count_pairs` and `merge_pair` are there to be used.
+    the others `counts` has the answer, and it stays (the check puts a number there that counting everything
+    again would lose). `count_pairs` and `merge_pair` are there to be used.
     """
     ### BEGIN SOLUTION
     updated, merged, touched = Counter(counts), [], 0
@@ -1445,7 +1485,10 @@ print(f"100 merges: {visited:,} sequences counted instead of {100 * len(sequence
 
 # %% exercise="1.16"
 class StreamingEncoder:
-    """Encode text that comes in chunks; all the ids together are those of the whole text."""
+    """Encode text that comes in chunks; all the ids together are those of the whole text.
+
+    `encode_piece` is there to be used.
+    """
 
     def __init__(self, merges: list[Pair]) -> None:
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}

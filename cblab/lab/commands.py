@@ -7,7 +7,15 @@ from pathlib import Path
 
 from cblab.lab.files import replace_file
 from cblab.lab.judge import judge, lab_of_submission
-from cblab.lab.notebook import answer_cells, blank_of, read_notebook, source_of, submission_of
+from cblab.lab.notebook import (
+    OpenQuestion,
+    answer_cells,
+    blank_of,
+    open_questions,
+    read_notebook,
+    source_of,
+    submission_of,
+)
 from cblab.lab.predictions import FOLDER
 from cblab.lab.registry import Lab, LabError
 from cblab.lab.runner import Verdict
@@ -18,11 +26,12 @@ def check(file: Path, exercise_id: str | None = None) -> bool:
 
     exercise_id: only this exercise. Raises LabError where `file` is no lab of the course.
     """
-    submission = submission_of(read_notebook(file))
+    notebook = read_notebook(file)
+    submission = submission_of(notebook)
     lab = lab_of_submission(submission)
     exercises = lab.exercises if exercise_id is None else (lab.exercise(exercise_id),)
     verdicts = judge(submission, exercises, lab, cwd=file.resolve().parent)
-    _print(verdicts, lab)
+    _print(verdicts, tuple(open_questions(notebook)) if exercise_id is None else (), lab)
     return all(verdict.passed for verdict in verdicts)
 
 
@@ -41,7 +50,11 @@ def reset(file: Path, exercise_id: str) -> None:
         raise LabError(
             f"the blank of {exercise_id} is not kept in {file}: take it from a fresh copy of the lab"
         )
-    backup = _back_up(file, exercise_id, [source_of(cell) for cell in cells])
+    answers = [source_of(cell) for cell in cells]
+    if all(answer == blank for answer in answers):
+        print(f"{exercise_id} is blank already in {file}")
+        return
+    backup = _back_up(file, exercise_id, answers)
     for cell in cells:
         cell["source"] = blank.splitlines(keepends=True)
         cell["outputs"], cell["execution_count"] = [], None
@@ -62,7 +75,7 @@ def _back_up(file: Path, exercise_id: str, sources: Sequence[str]) -> Path:
     return path
 
 
-def _print(verdicts: Sequence[Verdict], lab: Lab) -> None:
+def _print(verdicts: Sequence[Verdict], questions: Sequence[OpenQuestion], lab: Lab) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -75,13 +88,19 @@ def _print(verdicts: Sequence[Verdict], lab: Lab) -> None:
         bonus = " (bonus)" if exercise.bonus else ""
         points = f"{verdict.points:g} of {exercise.points:g}"
         table.add_row(f"{exercise.id} {exercise.title}{bonus}", points, _says(verdict))
+    for question in questions:
+        says = f"by hand, {question.points:g} points" + (": nothing written yet" if question.blank else "")
+        table.add_row(f"{question.id} {question.title}", "", says)
     console = Console(highlight=False, markup=False)
     console.print(table)
     earned = sum(verdict.points for verdict in verdicts)
     possible = sum(verdict.exercise.points for verdict in verdicts)
-    console.print(
-        f"{earned:g} of {possible:g} points. The grader adds hidden cases and marks open questions by hand."
-    )
+    if by_hand := sum(question.points for question in questions):
+        console.print(f"{earned:g} of {possible:g} points, and up to {by_hand:g} by hand.")
+    else:
+        console.print(f"{earned:g} of {possible:g} points.")
+    if any(verdict.exercise.symbols for verdict in verdicts):
+        console.print("The grader adds hidden cases.")
 
 
 def _says(verdict: Verdict) -> str:

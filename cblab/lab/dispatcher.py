@@ -178,7 +178,8 @@ def _fingerprint(argument: Any) -> Any:
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)[:500]
+        # The text of a SyntaxError also has the line, which _student_line adds for every error.
+        return str(error.msg if isinstance(error, SyntaxError) else error)[:500]
     except Exception:
         return "(an exception whose text cannot be made)"
 

@@ -42,6 +42,11 @@ class Executor(ABC):
         self._number = 0
         self._stopped: StudentError | None = None
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether a call has taken too long, so that no further one is run."""
+        return isinstance(self._stopped, StudentTimeoutError)
+
     def call(self, function: str, *args: Any, result: Result = "value") -> Any:
         """What ``function(*args)`` returns: decoded, kept as a Handle, or listed by iterating over it."""
         return self.request("call", name=function, args=args, result=result).value

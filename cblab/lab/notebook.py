@@ -9,6 +9,7 @@ from typing import Any
 
 from cblab.lab.registry import LabError
 
+PLACEHOLDER = "*Your answer to {} goes here.*"
 _MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
 
 
@@ -22,6 +23,16 @@ class Submission:
 
     setup: str
     answers: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class OpenQuestion:
+    """A question that is marked by hand. blank: nothing has been written below it."""
+
+    id: str
+    title: str
+    points: float
+    blank: bool
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
@@ -54,6 +65,17 @@ def submission_of(notebook: dict[str, Any]) -> Submission:
     return Submission("\n".join(setup), answers)
 
 
+def open_questions(notebook: dict[str, Any]) -> Iterator[OpenQuestion]:
+    """The questions of a notebook that are marked by hand; a heading ``# … · title`` gives the title."""
+    for cell in notebook["cells"]:
+        key = _key_of(cell, "manual")
+        if key is not None:
+            source, points = source_of(cell), float(cell["metadata"]["nbgrader"].get("points", 0))
+            heading = re.match(r"#+ .* · (.+)", source)
+            blank = source.rstrip().endswith(PLACEHOLDER.format(key))
+            yield OpenQuestion(key, heading[1] if heading else "", points, blank)
+
+
 def answer_cells(notebook: dict[str, Any], exercise: str) -> Iterator[dict[str, Any]]:
     """The cells that answer an exercise."""
     return (cell for cell in notebook["cells"] if answered_by(cell) == exercise)
@@ -61,8 +83,14 @@ def answer_cells(notebook: dict[str, Any], exercise: str) -> Iterator[dict[str, 
 
 def answered_by(cell: dict[str, Any]) -> str | None:
     """The id of the exercise that a cell answers, from its grade id ``ex-1-3``; None for any other cell."""
+    return _key_of(cell, "ex")
+
+
+def _key_of(cell: dict[str, Any], kind: str) -> str | None:
+    """``"1.3"`` for a cell whose grade id is ``kind-1-3``; None for any other cell."""
     grade_id = str(cell.get("metadata", {}).get("nbgrader", {}).get("grade_id", ""))
-    return grade_id[3:].replace("-", ".") if grade_id.startswith("ex-") else None
+    name, _, key = grade_id.partition("-")
+    return key.replace("-", ".") if name == kind else None
 
 
 def blank_of(cell: dict[str, Any]) -> str:

@@ -24,7 +24,11 @@ def predict(key: str, value: Any, *, unit: str = "") -> Shown:
     """
     stored = _load()
     if value is not None and value is not ...:
-        stored[key] = {"value": _plain(value), "unit": unit}
+        value = _plain(value)
+        if not _is_number(value):
+            text = f"A number, please, instead of {value!r}."
+            return Shown(f"Prediction {key}: {text}", card(f"Prediction {key}", escape(text)))
+        stored[key] = {"value": value, "unit": unit}
         _save(stored)
     entry = stored.get(key)
     if entry is None:

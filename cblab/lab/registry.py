@@ -13,6 +13,10 @@ from cblab.lab.exercise import Exercise
 class LabError(ValueError):
     """A mistake in using the course's tools; the text is one line for the person who made it."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: that line, without the frames that it came through."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -48,6 +52,15 @@ class Lab:
         """Name to path of what stands in for earlier exercises while `exercise` is judged."""
         paths = {name: path for other in self.exercises for name, path in other.symbols.items()}
         return {name: paths[name] for name in exercise.needs}
+
+    def built_on(self, exercise: Exercise) -> tuple[Exercise, ...]:
+        """The earlier exercises whose answers `exercise` uses, itself or through one of them, in order."""
+        needs, found = set(exercise.needs), []
+        for other in reversed(self.exercises[: self.exercises.index(exercise)]):
+            if needs & other.symbols.keys():
+                needs.update(other.needs)
+                found.append(other)
+        return tuple(reversed(found))
 
 
 def lab_names() -> tuple[str, ...]:

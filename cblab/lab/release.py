@@ -23,6 +23,7 @@ from nbgrader.preprocessors import (
     SaveCells,
 )
 
+from cblab.lab.notebook import PLACEHOLDER
 from cblab.lab.solutions import SOLUTION_REGION
 
 
@@ -43,7 +44,7 @@ class NameBlanks(ClearSolutions):
         if kind == "predict":
             stub = _prediction_blank(cell.source)
         self.code_stub = {"python": stub}
-        self.text_stub = f"*Your answer to {key} goes here.*"
+        self.text_stub = PLACEHOLDER.format(key)
         return super().preprocess_cell(cell, resources, cell_index)
 
 

@@ -6,6 +6,7 @@ or send any plain data it likes; each of these is a failed check of that exercis
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +40,7 @@ class SubprocessExecutor(Executor):
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: LinePipe | None = None
         self._load_error: StudentError | None = None
+        self._answering = False
 
     def load(
         self, answer_source: str, references: Mapping[str, str] | None = None, title: str = "answer"
@@ -52,10 +54,12 @@ class SubprocessExecutor(Executor):
         for a name that the cell did not come to define will raise.
         """
         self._stopped, self._load_error, self.printed = None, None, ""
+        self._answering = False
         if self._process is None:
             self._start()
         with self._patience():
             self.request("load", args=(dict(references or {}),))
+        self._answering = True
         try:
             self.request("run", name=f"<{title}>", source=without_magics(answer_source))
         except (StudentTimeoutError, StudentProcessError) as error:
@@ -114,7 +118,9 @@ class SubprocessExecutor(Executor):
 
     def _explained(self, error: StudentError) -> StudentError:
         missing = isinstance(error, BlankError) and not error.type_name
-        return self._load_error if missing and self._load_error is not None else error
+        if missing and self._load_error is not None:
+            return self._load_error
+        return _without_the_notebook(error) if self._answering else error
 
     def _end(self) -> int | None:
         """Kill the process and its children; its exit status if it had ended by itself."""
@@ -131,6 +137,18 @@ class SubprocessExecutor(Executor):
             if stream is not None:
                 stream.close()
         return status
+
+
+def _without_the_notebook(error: StudentError) -> StudentError:
+    """A NameError in words for whoever sees the name defined in another cell of the notebook."""
+    if error.type_name != "NameError":
+        return error
+    text = re.sub(
+        r"name '(\w+)' is not defined",
+        r"`\1` is defined neither in this answer nor in the lab's set-up cell: an answer must stand alone",
+        str(error),
+    )
+    return type(error)(text, error.type_name, error.type_names)
 
 
 def _how_it_ended(status: int | None) -> str:

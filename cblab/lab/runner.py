@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cblab.lab.executor import Executor
 from cblab.lab.exercise import Exercise, Part
@@ -69,35 +69,54 @@ class Verdict:
 
 
 def run_exercise(exercise: Exercise, executor: Executor, levels: Sequence[Level] = VISIBLE) -> Verdict:
-    """Judge what `executor` has loaded as `exercise`; `levels` says which sets of cases."""
+    """Judge what `executor` has loaded as `exercise`; `levels` says which sets of cases.
+
+    When a call takes too long, no later part is begun: they fail with the message of the part it was in.
+    """
     seed = hidden_seed() if "hidden" in levels else PUBLIC_SEED
     executor.seconds = exercise.seconds
-    outcomes = tuple(_run_part(exercise, part, executor, levels, seed) for part in exercise.parts)
+    outcomes: list[Outcome] = []
+    for part in exercise.parts:
+        if executor.timed_out and outcomes and not outcomes[-1].passed:
+            outcomes.append(replace(outcomes[-1], part=part))
+        else:
+            outcomes.append(_run_part(exercise, part, executor, levels, seed))
     public = (
         "hidden" in levels and seed == PUBLIC_SEED and os.environ.get("NBGRADER_EXECUTION") == "autograde"
     )
-    return Verdict(exercise, outcomes, tuple(levels), public, executor.printed)
+    return Verdict(exercise, tuple(outcomes), tuple(levels), public, executor.printed)
 
 
 def _run_part(
     exercise: Exercise, part: Part, executor: Executor, levels: Sequence[Level], seed: str
 ) -> Outcome:
+    """The first failure in the order of the levels; what is printed in hidden cases would show them."""
     for level in levels:
         chosen = seed if level == "hidden" else "visible"
         trial = Trial(executor, level, f"{chosen}/{exercise.id}/{part.name}/{level}")
-        try:
-            part.script(trial)
-        except CheckFailed as failure:
-            return Outcome(part, str(failure), level)
-        except BlankError as error:
-            return Outcome(part, str(error), level, blank=True)
-        except StudentError as error:
-            return Outcome(part, str(error), level)
-        except Exception as error:
-            return Outcome(
-                part,
-                f"the result could not be judged ({type(error).__name__}: {error}): "
-                "is it of the type that the docstring asks for?",
-                level,
-            )
+        printed = executor.printed
+        failure = _first_failure(part, trial)
+        if level == "hidden":
+            executor.printed = printed
+        if failure is not None:
+            return failure
     return Outcome(part)
+
+
+def _first_failure(part: Part, trial: Trial) -> Outcome | None:
+    try:
+        part.script(trial)
+    except CheckFailed as failure:
+        return Outcome(part, str(failure), trial.level)
+    except BlankError as error:
+        return Outcome(part, str(error), trial.level, blank=True)
+    except StudentError as error:
+        return Outcome(part, str(error), trial.level)
+    except Exception as error:
+        return Outcome(
+            part,
+            f"the result could not be judged ({type(error).__name__}: {error}): "
+            "is it of the type that the docstring asks for?",
+            trial.level,
+        )
+    return None

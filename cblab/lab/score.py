@@ -2,7 +2,7 @@
 
 from html import escape
 
-from cblab.lab.card import card, table
+from cblab.lab.card import card, prose, table
 from cblab.lab.runner import Outcome, Verdict
 
 
@@ -36,10 +36,15 @@ class Score(float):
 def verdict_card(verdict: Verdict) -> str:
     """A verdict as HTML: a row for each part, with its message if it failed."""
     rows = [
-        (_mark(outcome), escape(outcome.part.name), _points(outcome), escape(_message(outcome)))
+        (
+            _unbroken(_mark(outcome)),
+            prose(outcome.part.name),
+            _unbroken(_points(outcome)),
+            prose(_message(outcome)),
+        )
         for outcome in verdict.outcomes
     ]
-    notes = [_summary(verdict)]
+    notes = [note for note in (_summary(verdict),) if note]
     if verdict.public_seed:
         notes.append(
             "The hidden cases come from the public seed; set CBLAB_HIDDEN_SEED or CBLAB_COURSE to grade."
@@ -69,6 +74,10 @@ def _mark(outcome: Outcome) -> str:
     return "✓ passed" if outcome.passed else "○ blank" if outcome.blank else "✗ failed"
 
 
+def _unbroken(text: str) -> str:
+    return f'<span style="white-space:nowrap">{escape(text)}</span>'
+
+
 def _points(outcome: Outcome) -> str:
     return f"{outcome.earned:g} of {outcome.part.points:g}"
 
@@ -80,8 +89,12 @@ def _message(outcome: Outcome) -> str:
 
 
 def _summary(verdict: Verdict) -> str:
-    if not verdict.passed:
+    """The note under a card; "" where there is nothing to add: number exercises have no further cases."""
+    failed = [outcome for outcome in verdict.outcomes if not outcome.passed and not outcome.blank]
+    if len(failed) > 1:
         return "Mend what the first message says: the others may go with it."
+    if not verdict.passed or not verdict.exercise.symbols:
+        return ""
     if "hidden" in verdict.levels:
         return "Passed on the small cases, on random ones and on the hidden ones."
     return "Passed on the small cases and on random ones. Grading adds hidden cases."

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from cblab.lab.registry import LabError
+
 PUBLIC_SEED = "public"
 _SEED, _COURSE = "CBLAB_HIDDEN_SEED", "CBLAB_COURSE"
 
@@ -11,14 +13,19 @@ def hidden_seed() -> str:
     """What the hidden cases are drawn from; the public seed where nobody has set a secret one.
 
     It is the value of ``CBLAB_HIDDEN_SEED``, else the file ``hidden_seed`` in the folder of ``CBLAB_COURSE``.
+
+    Raises LabError where ``CBLAB_COURSE`` is set and no seed is there: a slip must not make a course public.
     """
     if seed := os.environ.get(_SEED):
         return seed
-    if course := os.environ.get(_COURSE):
-        file = Path(course) / "hidden_seed"
-        if file.is_file():
-            return file.read_text(encoding="utf-8").strip() or PUBLIC_SEED
-    return PUBLIC_SEED
+    course = os.environ.get(_COURSE)
+    if not course:
+        return PUBLIC_SEED
+    file = Path(course).expanduser() / "hidden_seed"
+    seed = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+    if not seed:
+        raise LabError(f"{_COURSE}={course}: there is no seed in {file}; write a line of your own into it")
+    return seed
 
 
 def environment_without_seed() -> dict[str, str]:

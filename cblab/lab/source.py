@@ -95,6 +95,9 @@ def _check_source(key: str) -> str:
         (
             f'check("{key}")',
             "### BEGIN HIDDEN TESTS",
+            # Imported again: an answer may have given the name another meaning, by accident or not.
+            "from cblab.lab import check",
+            "",
             f'check("{key}", hidden=True)',
             "### END HIDDEN TESTS",
         )

@@ -3,37 +3,49 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
+from matplotlib.ticker import StrMethodFormatter
+
 from cblab.viz.picture import BLUE, GREEN, INK, ORANGE, SKY, VERMILION, Picture, label_axes, new_figure
 
 _MARKS = (("o", BLUE), ("s", VERMILION), ("^", GREEN), ("D", ORANGE))
 
 
 def tokens_by_vocabulary(
-    sizes: Sequence[int], tokens: Mapping[str, Sequence[int]], embedding_mib: Sequence[float], *, caption: str
+    sizes: Sequence[int],
+    tokens_per_byte: Mapping[str, Sequence[float]],
+    embedding_mib: Sequence[float],
+    *,
+    table: str,
+    caption: str,
 ) -> Picture:
-    """Two panels over the vocabulary size: tokens for each text, and the embedding table's MiB.
+    """Two panels over the vocabulary size: tokens per byte of each text, and the embedding table's MiB.
 
-    `tokens[text]` and `embedding_mib` have one number for each of `sizes`.
+    `tokens_per_byte[text]` and `embedding_mib` have one number for each of `sizes`. `table` says what kind of
+    embedding table it is: its hidden size and data type.
     """
     figure, (left, right) = new_figure(8.6, 3.5, columns=2)
-    for (marker, colour), (label, counts) in zip(itertools.cycle(_MARKS), tokens.items(), strict=False):
-        left.plot(sizes, counts, marker=marker, color=colour, linewidth=1.8, label=label)
+    for (marker, colour), (label, shares) in zip(
+        itertools.cycle(_MARKS), tokens_per_byte.items(), strict=False
+    ):
+        left.plot(sizes, shares, marker=marker, color=colour, linewidth=1.8, label=label)
     right.plot(sizes, embedding_mib, marker="o", color=BLUE, linewidth=1.8)
     for axis in (left, right):
         axis.set_ylim(bottom=0)
-    label_axes(left, x="vocabulary (tokens)", y="tokens for the text", title="What a bigger vocabulary saves")
-    label_axes(right, x="vocabulary (tokens)", y="embedding table (MiB)", title="What it costs")
+    label_axes(
+        left, x="vocabulary (tokens)", y="tokens per byte of text", title="What a bigger vocabulary saves"
+    )
+    label_axes(right, x="vocabulary (tokens)", y="embedding table (MiB)", title=f"What it costs ({table})")
     left.legend(fontsize=9.5, frameon=False)
     ends = "; ".join(
-        f"{label}: {counts[0]} tokens at {sizes[0]}, {counts[-1]} at {sizes[-1]}"
-        for label, counts in tokens.items()
+        f"{label}: {shares[0]:.2f} tokens per byte at {sizes[0]}, {shares[-1]:.2f} at {sizes[-1]}"
+        for label, shares in tokens_per_byte.items()
     )
     alt = f"Tokens fall and the embedding table grows with the vocabulary. {ends}."
     return Picture.from_figure(figure, alt=alt, caption=caption)
 
 
 def decode_work(work: Mapping[str, Sequence[int]], *, caption: str) -> Picture:
-    """Tokens decoded in total after each token of a reply, one line a way of decoding, on a log axis."""
+    """Tokens decoded in total after each token of a reply, one line a way of decoding."""
     figure, (axis,) = new_figure(8.6, 3.3)
     for (marker, colour), (label, totals) in zip(itertools.cycle(_MARKS), work.items(), strict=False):
         every = max(1, len(totals) // 8)
@@ -44,9 +56,10 @@ def decode_work(work: Mapping[str, Sequence[int]], *, caption: str) -> Picture:
             markevery=every,
             color=colour,
             linewidth=1.8,
-            label=label,
+            label=f"{label}: {totals[-1]:,} in the end",
         )
-    axis.set_yscale("log")
+    axis.set_ylim(bottom=0)
+    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     label_axes(axis, x="tokens of the reply so far", y="tokens decoded in total")
     axis.legend(fontsize=10, frameon=False)
     alt = "; ".join(

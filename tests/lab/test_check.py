@@ -1,5 +1,6 @@
 """check, hint, best, predict and reveal, as a notebook calls them."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from cblab.lab import best, check, hint, predict, reveal
-from cblab.lab.registry import LabError
+from cblab.lab.registry import LabError, load_lab
 from cblab.lab.score import Score
 
 RIGHT = "def double(values): return [2 * v for v in values]"
@@ -106,6 +107,59 @@ def test_best_gives_what_passed_and_says_which(run: Run, capsys: pytest.CaptureF
         run("best('90.1', 'triple')")
 
 
+TOTAL = "def total(values): return sum(double(values))"
+
+
+def test_best_is_the_reference_while_an_earlier_answer_that_it_uses_has_not_passed(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"{SQUARE}\n{TOTAL}\ncheck('90.2')") == 1
+    assert run("best('90.2') is total") is False
+    assert run(f"{RIGHT}\ncheck('90.1')") == 3
+    assert run("best('90.2') is total") is True
+    assert run(f"{SQUARE}\nbest('90.2') is total") is False
+    assert capsys.readouterr().out.splitlines() == [
+        "total: the reference (90.1, which yours uses, has not passed)",
+        "total: yours",
+        "total: the reference (90.1, which yours uses, has changed since its check)",
+    ]
+
+
+def test_what_an_exercise_is_built_on_is_found_through_others() -> None:
+    lab = load_lab(1)
+    assert [other.id for other in lab.built_on(lab.exercise("1.5"))] == ["1.1", "1.2", "1.4"]
+    assert lab.built_on(lab.exercise("1.1")) == ()
+
+
+@pytest.mark.parametrize("function", ["check", "hint", "best"])
+def test_an_id_without_quotes_is_told_so(run: Run, function: str) -> None:
+    with pytest.raises(LabError, match=re.escape(f'write {function}("90.1")')):
+        run(f"{function}(90.1)")
+
+
+def test_a_card_claims_random_and_hidden_cases_only_where_there_are_some(run: Run) -> None:
+    assert "Grading adds hidden cases" in run(f"{RIGHT}\ncheck('90.1')")._repr_html_()
+    for hidden in (False, True):
+        score = run(f"size_gib = 1.5\ncheck('90.3', hidden={hidden})")
+        assert score == 0.5
+        assert "cases" not in score._repr_html_()
+        assert "random" not in score._repr_html_()
+
+
+def test_a_card_says_that_messages_may_go_together_only_where_there_are_two(run: Run) -> None:
+    assert "Mend what the first" not in run(f"{SQUARE}\ncheck('90.1')")._repr_html_()
+    both = run("def double(values): return None\ncheck('90.1')")
+    assert "Mend what the first message says" in both._repr_html_()
+
+
+def test_a_card_shows_code_as_code_and_breaks_no_mark(run: Run) -> None:
+    html = run("def double(values): return values * 2 or '<'\ncheck('90.1')")._repr_html_()
+    assert "<code>values * 2</code> repeats" in html
+    assert '<span style="white-space:nowrap">✗ failed</span>' in html
+    assert "`" not in html
+    assert "a str: a list was expected" in html
+
+
 def test_nothing_reaches_stderr(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     source = """
 def double(values):
@@ -143,6 +197,18 @@ def test_hidden_cases_depend_on_the_seed_and_visible_ones_do_not(
     assert one[:22] == public[:22] == visible[:22]
 
 
+@pytest.mark.parametrize("content", [None, "", " \n"])
+def test_a_course_without_a_seed_is_an_error(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    monkeypatch.delenv("CBLAB_HIDDEN_SEED", raising=False)
+    monkeypatch.setenv("CBLAB_COURSE", str(tmp_path))
+    if content is not None:
+        (tmp_path / "hidden_seed").write_text(content)
+    with pytest.raises(LabError, match=r"there is no seed in .*hidden_seed"):
+        run(f"{RIGHT}\ncheck('90.1', hidden=True)")
+
+
 def test_a_grader_without_a_seed_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CBLAB_HIDDEN_SEED", raising=False)
     assert "public seed" not in run(f"{RIGHT}\ncheck('90.1', hidden=True)")._repr_html_()
@@ -166,9 +232,10 @@ def test_hints_come_one_by_one(run: Run, tmp_path: Path) -> None:
         "Hint 1 of 3 for 90.1",
         "Hint 2 of 3 for 90.1",
         "Hint 3 of 3 for 90.1",
-        "Solution of 90.1",
+        "Hints for 90.1",
     ]
-    assert "not part of what was handed out" in texts[3]
+    assert texts[3] == texts[4] == "Hints for 90.1\nThat was the last hint."
+    assert "There are none" in repr(run("hint('90.2')"))
     (tmp_path / "solutions").mkdir()
     solution = "    ### BEGIN SOLUTION\n    return 2\n    ### END SOLUTION\n"
     source = f'# %% exercise="90.1"\ndef double(values):\n{solution}# %%\n'
@@ -195,6 +262,12 @@ def test_a_prediction_outlives_the_kernel(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / ".cblab" / "predictions.json").is_file()
 
 
+def test_a_prediction_is_a_number(run: Run) -> None:
+    assert repr(run("predict('1.a', 4)")) == "Prediction 1.a: 4"
+    assert repr(run("predict('1.a', 'twice')")) == "Prediction 1.a: A number, please, instead of 'twice'."
+    assert repr(run("predict('1.a', None)")) == "Prediction 1.a: 4"
+
+
 def test_predictions_never_fail_a_notebook(run: Run, tmp_path: Path) -> None:
     file = tmp_path / ".cblab" / "predictions.json"
     file.parent.mkdir()
@@ -209,3 +282,10 @@ def test_predictions_never_fail_a_notebook(run: Run, tmp_path: Path) -> None:
     file.parent.rmdir()
     file.parent.write_text("a file where the folder should be")
     assert "7" in repr(run("predict('1.a', 7)"))
+
+
+def test_what_hidden_cases_print_is_not_shown(run: Run) -> None:
+    noisy = "def double(values):\n    print(len(values))\n    return [2 * value for value in values]\n"
+    visible = run(f"{noisy}check('90.1')").verdict.printed
+    assert visible
+    assert run(f"{noisy}check('90.1', hidden=True)").verdict.printed == visible

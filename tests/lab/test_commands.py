@@ -51,10 +51,29 @@ def test_check_says_what_the_grader_will_say(notebook: Path, capsys: pytest.Capt
         "1 of 1 passed",
         "that is GB",
         "0 of 2 blank",
-        "2 of 6.5 points",
+        "90.5 by hand, 3 points: nothing written yet",
+        "2 of 6.5 points, and up to 3 by hand. The grader adds hidden cases.",
     ):
         assert piece in said
     assert commands.check(notebook, "90.2") is True
+    assert "by hand" not in capsys.readouterr().out
+
+
+def test_check_sees_what_is_written_below_an_open_question(
+    notebook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(notebook, {"manual-90-5": "### Question 90.5 · Why?\n\n*Your answer to 90.5 goes here.*\nSo."})
+    commands.check(notebook)
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "90.5 Why? by hand, 3 points" in said
+    assert "nothing written yet" not in said
+
+
+def test_check_promises_no_hidden_cases_for_numbers(
+    notebook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.check(notebook, "90.3")
+    assert "hidden" not in capsys.readouterr().out
 
 
 def test_check_leaves_the_notebook_alone(notebook: Path) -> None:
@@ -75,6 +94,11 @@ def test_reset_gives_one_blank_back_and_keeps_the_old_answer(
     assert backup.read_text() == ANSWERS["ex-90-1"] + "\n"
     assert str(backup) in capsys.readouterr().out
     assert notebook.stat().st_mode & 0o777 == 0o640
+    before = notebook.read_bytes()
+    commands.reset(notebook, "90.1")
+    assert "blank already" in capsys.readouterr().out
+    assert notebook.read_bytes() == before
+    edit(notebook, ANSWERS)
     commands.reset(notebook, "90.1")
     assert len(list((notebook.parent / ".cblab").iterdir())) == 2
 

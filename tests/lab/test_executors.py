@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cblab.lab.executor import Executor
+from cblab.lab.exercise import Exercise, Part
 from cblab.lab.local import LocalExecutor
 from cblab.lab.protocol import (
     BlankError,
@@ -18,6 +19,8 @@ from cblab.lab.protocol import (
     StudentTimeoutError,
 )
 from cblab.lab.remote import SubprocessExecutor
+from cblab.lab.runner import ALL_LEVELS, run_exercise
+from cblab.lab.trial import Trial
 from tests.lab.conftest import Load
 
 COUNTER = """
@@ -88,6 +91,24 @@ def test_errors_come_back_with_their_kind_and_line(load: Load) -> None:
         executor.call("h")
     with pytest.raises(StudentError, match="TypeError"):
         executor.call("f", 1, 2)
+
+
+def test_a_syntax_error_has_its_line_once(worker: SubprocessExecutor) -> None:
+    worker.load("x = 1\ndef f(: return 5", title="exercise 1.1")
+    with pytest.raises(StudentError) as found:
+        worker.call("f")
+    assert str(found.value) == "SyntaxError: invalid syntax (line 2)"
+
+
+@pytest.mark.parametrize("source", ["def f(): return elsewhere()", "f = elsewhere"])
+def test_a_name_of_another_cell_is_explained_in_a_worker(worker: SubprocessExecutor, source: str) -> None:
+    worker.load(source, title="exercise 1.1")
+    with pytest.raises(
+        StudentError, match="`elsewhere` is defined neither in this answer nor in the lab's set-up cell"
+    ) as found:
+        worker.call("f")
+    assert found.value.type_name == "NameError"
+    assert f"(line 1: `{source}`)" in str(found.value)
 
 
 def test_what_is_printed_is_kept_apart_and_cut(load: Load, capfd: pytest.CaptureFixture[str]) -> None:
@@ -161,6 +182,23 @@ def test_an_endless_loop_costs_one_time_limit(load: Load) -> None:
     with pytest.raises(StudentTimeoutError, match="was not run"):
         executor.call("f")
     assert time.monotonic() - start < 3
+
+
+def test_after_a_timeout_no_later_part_is_begun(load: Load) -> None:
+    begun = []
+
+    def script(trial: Trial) -> None:
+        begun.append(trial.level)
+        trial.call("f")
+
+    parts = (Part("one", 1, script), Part("two", 1, script), Part("three", 1, script))
+    exercise = Exercise("1.1", "Hang", parts, symbols={"f": "cblab.lab.notebook:cell_id"}, seconds=0.3)
+    verdict = run_exercise(exercise, load("def f():\n    while True: pass"), ALL_LEVELS)
+    assert begun == ["immediate"]
+    assert [outcome.part.name for outcome in verdict.outcomes] == ["one", "two", "three"]
+    assert {outcome.message for outcome in verdict.outcomes} == {
+        "`f()` took more than 0.3 s: is there an endless loop?"
+    }
 
 
 def test_a_bare_except_does_not_hold_the_alarm_up() -> None:
@@ -247,6 +285,11 @@ def test_set_up_functions_see_the_answer() -> None:
         assert executor.call("helper") == 42
     finally:
         executor.close()
+
+
+def test_a_name_that_the_set_up_lacks_is_the_set_ups_error() -> None:
+    with pytest.raises(StudentError, match="name 'elsewhere' is not defined"):
+        SubprocessExecutor("elsewhere").load("")
 
 
 def test_a_set_up_that_fails_says_so() -> None:

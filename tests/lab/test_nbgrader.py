@@ -1,7 +1,9 @@
 """The toy lab through nbgrader's own command line: handed in, collected, graded."""
 
+import copy
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +65,34 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (predictions / "predictions.json").write_text('{"90.a": {"value": 5, "unit": "things"}}')
     (predictions / "predictions.json").chmod(0o444)
     hand_in(release, root, "hidden", {"ex-90-1": HIDDEN_ONLY})
+    for student, harm in HARM.items():
+        damage(release, root, student, harm)
     run("autograde", root)
     return root
+
+
+def damage(release: Path, root: Path, student: str, harm: Callable[[list[dict[str, Any]]], None]) -> None:
+    path = hand_in(release, root, student, {"ex-90-1": NOISY}) / f"{NAME}.ipynb"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    harm(content["cells"])
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def copy_an_answer(cells: list[dict[str, Any]]) -> None:
+    at = next(index for index, cell in enumerate(cells) if cell["id"] == "ex-90-1")
+    cells.insert(at + 1, copy.deepcopy(cells[at]) | {"id": "copied"})
+
+
+def delete_an_answer_and_its_check(cells: list[dict[str, Any]]) -> None:
+    cells[:] = [cell for cell in cells if cell["id"] not in ("ex-90-2", "check-90-2")]
+
+
+def strip_metadata(cells: list[dict[str, Any]]) -> None:
+    for cell in cells:
+        cell["metadata"] = {}
+
+
+HARM = {"copied": copy_an_answer, "deleted": delete_an_answer_and_its_check, "stripped": strip_metadata}
 
 
 def scores(course: Path, student: str) -> dict[str, float]:
@@ -86,13 +114,21 @@ def test_partial_credit_survives_noise_on_every_stream(course: Path) -> None:
 def test_blanks_get_nothing(course: Path) -> None:
     found = scores(course, "noisy")
     assert (found["check-90-2"], found["check-90-4"], found["manual-90-5"]) == (0, 0, 0)
-    assert "exercise 90.4" in autograded(course, "noisy")
+    notebook = json.loads(autograded(course, "noisy"))
+    (check,) = (cell for cell in notebook["cells"] if cell["id"] == "check-90-4")
+    says = "NotImplementedError: exercise 90.4: its blank is still to be filled in"
+    assert check["outputs"][-1]["traceback"] == [says]
 
 
 def test_hidden_cases_run_and_count(course: Path) -> None:
     assert scores(course, "hidden")["check-90-1"] == 1.0
     assert "in a hidden case" in autograded(course, "hidden")
     assert "public seed" not in autograded(course, "hidden")
+
+
+@pytest.mark.parametrize("student", HARM)
+def test_a_damaged_notebook_keeps_the_points_of_what_is_left(course: Path, student: str) -> None:
+    assert scores(course, student) == scores(course, "noisy") | {"check-90-3": 0.0}
 
 
 def test_predictions_stay_with_the_student(course: Path) -> None:
@@ -112,7 +148,9 @@ def test_predictions_go_through_nbgraders_exchange(course: Path, tmp_path: Path)
     (home / NAME / ".cblab" / "predictions.json").write_text("{}")
     run("submit", home, *exchange, "--course", "cblab")
     run("collect", course, *exchange)
-    collected = [path for path in (course / "submitted").iterdir() if path.name not in ("noisy", "hidden")]
+    collected = [
+        path for path in (course / "submitted").iterdir() if path.name not in ("noisy", "hidden", *HARM)
+    ]
     assert [sorted(file.name for file in (folder / NAME).glob("*.ipynb")) for folder in collected] == [
         [f"{NAME}.ipynb"]
     ]

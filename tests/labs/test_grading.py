@@ -6,6 +6,7 @@ graded here, from all over its list. Every one is judged in a worker process (``
 """
 
 import html
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -71,10 +72,11 @@ class Course:
             return {grade.name: (grade.auto_score, grade.max_score) for grade in notebook.grades}
 
     def shown(self, student: str, grade_id: str) -> str:
-        """The card that a check cell showed to the grader."""
+        """The card that a check cell showed to the grader, its code between backticks again."""
         path = self.root / "autograded" / student / self.lab / f"{self.lab}.ipynb"
         (cell,) = (cell for cell in nbformat.read(path, as_version=4).cells if cell.id == grade_id)
-        return "".join(str(output.get("data", {}).get("text/html", output)) for output in cell.outputs)
+        page = "".join(str(output.get("data", {}).get("text/html", output)) for output in cell.outputs)
+        return re.sub("</?code>", "`", page)
 
     def graded(self, kind: str) -> Iterator[Graded]:
         """Every answer that the submissions of a kind, "mutants" or "alternatives", carry."""

@@ -20,7 +20,7 @@ PICTURES: dict[str, Callable[[], viz.Picture]] = {
     "merge_tree": lambda: viz.merge_tree([258, 120], MERGES, caption="A tree."),
     "padding_grid": lambda: viz.padding_grid({"together": [[1, 0, 0], [1, 1, 1]]}, caption="Padding."),
     "tokens_by_vocabulary": lambda: viz.tokens_by_vocabulary(
-        [256, 512], {"English": [90, 60]}, [0.1, 0.2], caption="Fewer tokens."
+        [256, 512], {"English": [1.0, 0.4]}, [0.1, 0.2], table="8 wide", caption="Fewer."
     ),
     "decode_work": lambda: viz.decode_work({"again": [1, 3, 6], "once": [1, 2, 3]}, caption="Work."),
     "language_bars": lambda: viz.language_bars(
@@ -66,7 +66,7 @@ def test_alt_texts_hold_the_numbers() -> None:
     assert "a a" in drawn("merge_steps").alt
     assert "␣the" in drawn("merge_tree").alt
     assert "together: 6 slots, 33.3% of them padding" in drawn("padding_grid").alt
-    assert "English: 90 tokens at 256, 60 at 512" in drawn("tokens_by_vocabulary").alt
+    assert "English: 1.00 tokens per byte at 256, 0.40 at 512" in drawn("tokens_by_vocabulary").alt
     assert "again: 6 tokens decoded for a reply of 3" in drawn("decode_work").alt
     assert "Hindi: 74 tokens" in drawn("language_bars").alt
     assert "row 1 for a" in drawn("embedding_lookup").alt

@@ -1,7 +1,8 @@
 """Naming a mistake by what it does: a wrong answer is compared with foreseen wrong formulas.
 
 One case can look the same under several mistakes. So the student's code is run on every case of a level
-first, and a formula is named only if it gives what the student's code gave on each of them.
+first, and a formula is named only if it gives what the student's code gave on each of them. Where none does
+(two mistakes at once), one that explains the first wrong case is named as probable.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cblab.lab.codec import decode, encode
-from cblab.lab.compare import same, shown
+from cblab.lab.compare import difference, same, shown
 from cblab.lab.protocol import BlankError, StudentError
 from cblab.lab.trial import Trial
 
@@ -51,12 +52,15 @@ def diagnose(
     right: Callable[..., Any],
     wrongs: Sequence[Wrong],
     *,
-    name: str,
+    name: str = "",
+    spell: Callable[[Args], str] | None = None,
+    results: Sequence[str] = (),
 ) -> None:
     """Run `call` on every case and fail with the message of the mistake that explains all that came back.
 
     call: runs the student's code on the trusted side's behalf, raising StudentError for what it raises.
-    right: the reference. name: what the student's code is called in messages.
+    right: the reference. name: the function in messages, or spell: the whole call as a student would type it.
+    results: the names of the results, where a tuple comes back.
     """
     runs = []
     for args in cases:
@@ -71,19 +75,33 @@ def diagnose(
     if bad is None:
         return
     args, want, got = bad
-    example = _example(name, args, want, got)
+    text = f"`{spell(args) if spell else _call_text(name, args)}`"
+    example = _example(text, want, got)
     for wrong in wrongs:
         if wrong.explains(runs):
             t.fail(f"{wrong.message} {example}")
+    likely = [wrong for wrong in wrongs if wrong.formula and wrong.explains([bad])]
+    if likely:
+        best = max(likely, key=lambda wrong: sum(wrong.explains([run]) for run in runs))
+        t.fail(f"Probably: {best.message} {example}")
     if isinstance(got, StudentError):
-        t.fail(
-            f"{_call_text(name, args)} raised {got}" if got.type_name else f"{_call_text(name, args)} {got}"
-        )
-    t.expect(got, want, what=_call_text(name, args))
+        t.fail(f"{text} raised {got}" if got.type_name else f"{text} {got}")
+    if results and isinstance(got, tuple) and len(got) == len(results):
+        for result, one, other in zip(results, got, want, strict=True):
+            found = difference(one, other)
+            if found is not None:
+                place = found.removeprefix("at ") if found.startswith("at [") else f": {found}"
+                t.fail(f"{text}: {result}{place}")
+    t.expect(got, want, what=text)
 
 
 def diagnose_function(
-    t: Trial, function: str, cases: Iterable[Args], right: Callable[..., Any], wrongs: Sequence[Wrong]
+    t: Trial,
+    function: str,
+    cases: Iterable[Args],
+    right: Callable[..., Any],
+    wrongs: Sequence[Wrong],
+    results: Sequence[str] = (),
 ) -> None:
     """`diagnose` for a plain function, which must leave its arguments as they are."""
     changed: list[Args] = []
@@ -94,12 +112,10 @@ def diagnose_function(
             changed.append(args)
         return reply.value
 
-    diagnose(t, call, cases, right, wrongs, name=function)
+    diagnose(t, call, cases, right, wrongs, name=function, results=results)
     if changed:
-        t.fail(
-            f"The answer is right, but {_call_text(function, changed[0])} changed its argument: "
-            "work on a copy."
-        )
+        text = f"`{_call_text(function, changed[0])}`"
+        t.fail(f"The answer is right, but {text} changed its argument: work on a copy.")
 
 
 def _attempt(formula: Callable[..., Any], args: Args) -> Any:
@@ -118,9 +134,9 @@ def _agrees(got: Any, value: Any) -> bool:
 
 
 def _call_text(name: str, args: Args) -> str:
-    return f"`{name}({', '.join(shown(argument, 70) for argument in args)})`"
+    return f"{name}({', '.join(shown(argument, 70) for argument in args)})"
 
 
-def _example(name: str, args: Args, want: Any, got: Any) -> str:
+def _example(text: str, want: Any, got: Any) -> str:
     gave = f"raised {got}" if isinstance(got, StudentError) else f"gave {shown(got, 90)}"
-    return f"({_call_text(name, args)} {gave}; expected {shown(want, 90)}.)"
+    return f"({text} {gave}; expected {shown(want, 90)}.)"

@@ -1,7 +1,7 @@
 """The exercises of lab 1, tokenization: what is asked for, the hints, and which check judges it."""
 
 from cblab.lab.exercise import Exercise, Part
-from cblab.lab.labs.tokenization import batches, merging, numbers, streaming
+from cblab.lab.labs.tokenization import batches, encoding, merging, numbers, streaming, streaming_in
 
 _BPE = "cblab.tokenization.bpe"
 _REFERENCE = "cblab.lab.labs.tokenization.reference"
@@ -97,8 +97,8 @@ _TEXT = (
         symbols={"ByteLevelTokenizer": f"{_REFERENCE}:ByteLevelTokenizer"},
         needs=("encode_piece",),
         parts=(
-            Part("encode", 2, streaming.check_encode_text),
-            Part("decode", 2, streaming.check_decode_text),
+            Part("encode", 2, encoding.check_encode_text),
+            Part("decode", 2, encoding.check_decode_text),
         ),
         minutes=10,
         difficulty="medium",
@@ -277,7 +277,7 @@ _BONUS = (
         "Streaming in",
         symbols={"StreamingEncoder": f"{_REFERENCE}:StreamingEncoder"},
         needs=("encode_piece",),
-        parts=(Part("ids", 3, streaming.check_streaming_encoder),),
+        parts=(Part("ids", 3, streaming_in.check_streaming_encoder),),
         minutes=20,
         difficulty="hard",
         lines=8,

@@ -418,7 +418,23 @@ ENCODE_PIECE = [
     """),
         "merged tokens are off by one",
     ),
-    ("min of nothing", edited("1.4", ("while len(ids) > 1:", "while True:")), "`min` of nothing"),
+    (
+        "min of nothing",
+        edited("1.4", ("while len(ids) > 1:", "while True:")),
+        "A single token has no pair to choose from",
+    ),
+    (
+        "min of the known pairs",
+        code("""
+        ids = list(piece)
+        while len(ids) > 1:
+            pair = min((pair for pair in zip(ids, ids[1:]) if pair in ranks), key=ranks.get)
+            ids = merge_pair(ids, pair, 256 + ranks[pair])
+        return ids
+    """),
+        "No known pair is left",
+    ),
+    ("forgets 256", edited("1.4", ("256 + ranks[pair]", "ranks[pair]")), "256 is forgotten"),
     ("no break", edited("1.4", ("if pair not in ranks:\n        break\n", "\n")), "the loop goes on"),
     ("stops at two", edited("1.4", ("len(ids) > 1", "len(ids) > 2")), "The last merge is missing"),
     ("bytes only", code("return list(piece)"), "No merge is made at all"),
@@ -441,7 +457,26 @@ BYTE_LEVEL_TOKENIZER = [
         "although `add_special_tokens` is False",
     ),
     ("eos too", edited("1.5", ("return ids", "return ids + [self.eos_token_id]")), "eos stands at the end"),
-    ("text in one go", edited("1.5", (_FIND, "[text]")), "encoded in one go"),
+    (
+        "eos by the option",
+        edited("1.5", ("return ids", "return [*ids, self.eos_token_id] if add_special_tokens else ids")),
+        "that option is for bos only",
+    ),
+    (
+        "text in one go",
+        edited("1.5", (_FIND, "[text]")),
+        "encoded in one go, so that tokens cross",
+    ),
+    (
+        "text in one go, no bos",
+        ('return encode_piece(text.encode("utf-8"), self.ranks)', solution("1.5")[1]),
+        "bos is missing, and the text is encoded in one go",
+    ),
+    (
+        "pieces not encoded",
+        edited("1.5", ('encode_piece(piece.encode("utf-8"), self.ranks)', "encode_piece(piece, self.ranks)")),
+        "Characters stand among the ids",
+    ),
     (
         "latin-1",
         edited("1.5", ('piece.encode("utf-8")', 'piece.encode("latin-1", "replace")')),
@@ -521,6 +556,35 @@ BYTE_LEVEL_TOKENIZER = [
     """).strip(),
         ),
         "half characters are dropped",
+    ),
+    (
+        "token by token, strict",
+        (
+            solution("1.5")[0],
+            textwrap.dedent("""
+        text = ""
+        for token_id in ids:
+            if token_id not in self.special_names:
+                text += self.table[token_id].decode("utf-8")
+            elif not skip_special_tokens:
+                text += self.special_names[token_id]
+        return text
+    """).strip(),
+        ),
+        "half a character is an error",
+    ),
+    (
+        "names are text",
+        edited("1.5", ('self.special_names[token_id].encode("utf-8")', "self.special_names[token_id]")),
+        "is text, which cannot be added to bytes",
+    ),
+    (
+        "token by token, no names",
+        (
+            solution("1.5")[0],
+            'return "".join(self.token_bytes(i).decode("utf-8", errors="replace") for i in ids)',
+        ),
+        "Probably: Each token is decoded on its own",
     ),
     ("errors ignored", edited("1.5", ('errors="replace"', 'errors="ignore"')), "Invalid bytes disappear"),
     ("errors strict", edited("1.5", (', errors="replace"', "")), "raise a UnicodeDecodeError"),
@@ -649,6 +713,27 @@ UNFINISHED_TAIL = [
         "Continuation bytes without a first byte",
     ),
     (
+        "from the first error",
+        code("""
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return len(data) - error.start
+        return 0
+    """),
+        "the first byte that cannot be decoded",
+    ),
+    (
+        "Python's decoder",
+        code("""
+        import codecs
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        decoder.decode(data)
+        return len(decoder.getstate()[0])
+    """),
+        "Bytes that can never become valid",
+    ),
+    (
         "empty buffer",
         edited("1.6", ("for length in range", "if data[-1] < 0x80:\n    return 0\nfor length in range")),
         "An empty buffer",
@@ -712,6 +797,16 @@ PAD_BATCH = [
     ),
     ("filled with zeros", edited("1.7", ("[pad_id] * (longest", "[0] * (longest")), "filled with 0"),
     ("inverted mask", edited("1.7", (_MASK, "1 - " + _MASK)), "The mask is inverted"),
+    (
+        "mask always left",
+        edited("1.7", ('zeros + ones if side == "left" else ones + zeros', "ones + zeros")),
+        "stand on the left whatever",
+    ),
+    (
+        "mask always right",
+        edited("1.7", ('zeros + ones if side == "left" else ones + zeros', "zeros + ones")),
+        "stand on the right whatever",
+    ),
     (
         "mask of ones",
         edited("1.7", (_MASK, "torch.ones(len(rows), longest, dtype=torch.int64)")),
@@ -810,6 +905,42 @@ STREAM_UNTIL_STOP = [
     """),
         "its first half was already shown",
     ),
+    (
+        "nothing held back, by slices",
+        code("""
+        shown, text = [], ""
+        for delta in deltas:
+            text += delta
+            if stop in text:
+                shown.append(text[len(text) - len(delta):text.index(stop)])
+                return shown
+            shown.append(delta)
+        return shown
+    """),
+        "Each delta is shown at once",
+    ),
+    (
+        "no empty last entry",
+        edited("1.9", ("\nshown.append(held)\n", "\nif held:\n    shown.append(held)\n")),
+        "The entry after the last delta is missing",
+    ),
+    (
+        "last entry always empty",
+        edited("1.9", ("\nshown.append(held)\n", '\nshown.append("")\n')),
+        "is dropped when the deltas end",
+    ),
+    ("smallest n", edited("1.9", ("keep = max(", "keep = min(")), "Every text ends with stop[:0]"),
+    (
+        "no empty entries",
+        edited(
+            "1.9",
+            (
+                "    shown.append(held[: len(held) - keep])",
+                "    if len(held) > keep:\n        shown.append(held[: len(held) - keep])",
+            ),
+        ),
+        "An empty entry is left out",
+    ),
     ("no flush", edited("1.9", ("\nshown.append(held)\n", "\n")), "lost when the deltas end"),
     (
         "shows the stop string",
@@ -896,6 +1027,8 @@ MEMORY = _numbers(
         ("old_table_gb", "32_000 * 4_096 / 1e9", "Half of what is expected for `old_table_gb`"),
         ("old_table_gb", "32_000 * 4_096 * 2 / 1e6", "`old_table_gb` in MB"),
         ("new_table_gib", "128_256 * 4_096 * 2 / 1e9", "That is `new_table_gib` in GB"),
+        ("new_table_gib", "128_256 * 4_096 * 2", "That is `new_table_gib` in bytes"),
+        ("extra_gb", "2 * (128_256 - 32_000) * 4_096 * 2", "That is `extra_gb` in bytes"),
         ("new_table_gib", "128_256 * 4_096 / 2**30", "Half of what is expected for `new_table_gib`"),
         ("new_table_gib", "32_000 * 4_096 * 2 / 2**30", "computed with the old vocabulary"),
         ("extra_gb", "(128_256 - 32_000) * 4_096 * 2 / 1e9", "Only one table grows"),
@@ -968,6 +1101,15 @@ MERGE_AND_UPDATE = [
         "counts only changed ones",
         edited("1.15", ("Counter(counts)", "Counter()"), ("updated.subtract(count_pairs([ids]))", "pass")),
         "only the sequences that changed",
+    ),
+    (
+        "counts everything again",
+        code("""
+        merged = [merge_pair(ids, pair, new_id) for ids in sequences]
+        touched = sum(old != new for old, new in zip(sequences, merged))
+        return merged, dict(count_pairs(merged)), touched
+    """),
+        "Everything is counted again",
     ),
     (
         "drops the others",

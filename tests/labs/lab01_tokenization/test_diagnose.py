@@ -2,7 +2,7 @@
 
 import pytest
 
-from cblab.lab.labs.diagnose import Wrong, diagnose_function
+from cblab.lab.labs.diagnose import Wrong, diagnose, diagnose_function
 from cblab.lab.local import LocalExecutor
 from cblab.lab.protocol import BlankError
 from cblab.lab.trial import CheckFailed, Trial
@@ -39,6 +39,23 @@ def test_a_mistake_is_named_with_an_example() -> None:
 
 def test_all_cases_must_agree_with_the_formula() -> None:
     assert verdict("def f(n): return 4", [(2,), (5,)]) == "`f(5)`: expected 7, got 4"
+
+
+def test_where_no_formula_explains_everything_the_likeliest_is_probable() -> None:
+    source = "def f(n): return n * 2 if n > 3 else -9"
+    assert verdict(source, [(2,), (5,), (7,)]) == "`f(2)`: expected 4, got -9"
+    message = verdict("def f(n): return n * n if n < 9 else 0", [(1,), (3,), (9,)])
+    assert message == "Probably: squared (`f(1)` gave 1; expected 3.)"
+
+
+def test_the_call_can_be_spelled_and_results_named() -> None:
+    namespace: dict[str, object] = {}
+    exec("def f(n): return n, n", namespace)
+    trial = Trial(LocalExecutor(namespace, {}), "immediate", "seed")
+    with pytest.raises(CheckFailed, match=r"`f\(1\)`: right: expected 2, got 1"):
+        diagnose_function(trial, "f", [(1,)], lambda n: (n, n + 1), (), ("left", "right"))
+    with pytest.raises(CheckFailed, match=r"^`g 1`: expected 2, got 1"):
+        diagnose(trial, lambda n: n, [(1,)], lambda n: n + 1, (), spell=lambda args: f"g {args[0]}")
 
 
 def test_exceptions_are_answers_too() -> None:

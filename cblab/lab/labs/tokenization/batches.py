@@ -64,6 +64,14 @@ _PAD_WRONGS = (
     ),
     Wrong("The rows are filled with 0: fill them with `pad_id`.", _padded(fill=lambda pad: 0)),
     Wrong("The mask is inverted: 1 is a token, 0 is padding.", _padded(mask=lambda ids, mask, pad: 1 - mask)),
+    Wrong(
+        "The ones of the mask stand on the left whatever `side` says: they belong where the tokens are.",
+        _padded(mask=lambda ids, mask, pad: mask.sort(dim=1, descending=True).values),
+    ),
+    Wrong(
+        "The ones of the mask stand on the right whatever `side` says: they belong where the tokens are.",
+        _padded(mask=lambda ids, mask, pad: mask.sort(dim=1).values),
+    ),
     Wrong("The mask is 1 everywhere: padding must be 0.", _padded(mask=lambda ids, mask, pad: mask * 0 + 1)),
     Wrong(
         "The rows were cut to the shortest sequence: fill the others up to the longest.",
@@ -102,7 +110,9 @@ def check_pad_batch(t: Trial) -> None:
         ([[1, 2], [3, 4, 5, 6, 7]], 9, "right"),
         ([[4, 2, 6]], 9, "left"),
     ]
-    diagnose_function(t, "pad_batch", t.cases(immediate, draw), pad_batch, _PAD_WRONGS)
+    diagnose_function(
+        t, "pad_batch", t.cases(immediate, draw), pad_batch, _PAD_WRONGS, ("input_ids", "attention_mask")
+    )
 
 
 def _positions_added(ids: "Tensor", table: "Tensor") -> "Tensor":

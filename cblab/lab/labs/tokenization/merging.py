@@ -341,11 +341,13 @@ def check_train_bpe(t: Trial) -> None:
         return pieces, rng.randint(1, 12)
 
     immediate = [
+        ({b"ababab": 1}, 1),
+        ({b"xyxyxy": 1, b"pq": 7}, 1),
+        ({b"ab": 4}, 5),
         ({b"aaabdaaabac": 1}, 3),
         ({b"xyxyxy": 1, b"pq": 7, b"pqr": 2}, 3),
         ({b" zb": 2, b"yc": 2, b"Qx": 2}, 4),
         ({b"bc": 2, b"Qx": 2, b"zy": 2}, 1),
-        ({b"ab": 4}, 5),
         ({b"ba": 3, b"ca": 1, b"b": 9, b"ac": 3}, 2),
         ({b"q": 3}, 1),
     ]
@@ -418,6 +420,19 @@ def _rank_of_every_pair(piece: bytes, ranks: Mapping[Pair, int]) -> list[int]:
     return ids
 
 
+def _rank_as_id(piece: bytes, ranks: Mapping[Pair, int]) -> list[int]:
+    """The loop that makes tokens of ranks."""
+    ids = list(piece)
+    while known := [pair for pair in itertools.pairwise(ids) if pair in ranks]:
+        pair = min(known, key=ranks.__getitem__)
+        ids = merge_pair(ids, pair, ranks[pair])
+    return ids
+
+
+def _least_of_nothing(args: Any, want: Any, got: Any) -> bool:
+    return "ValueError" in getattr(got, "type_names", ()) and "empty" in str(got)
+
+
 def _until_one_left(piece: bytes, ranks: Mapping[Pair, int]) -> list[int]:
     """The loop that takes the lowest rank without asking whether any pair is known."""
     ids = list(piece)
@@ -465,6 +480,14 @@ _ENCODE_WRONGS = (
         "A single token has no pair to choose from, and `min` of nothing is an error: stop when one "
         "token is left.",
         _without_length,
+    ),
+    Wrong(
+        "256 is forgotten: the rank itself became the new id. A pair of rank r becomes token 256 + r.",
+        _rank_as_id,
+    ),
+    Wrong(
+        "No known pair is left, and `min` of nothing is an error: ask first whether there is one.",
+        matches=_least_of_nothing,
     ),
     Wrong(
         "When no pair is known any more, the loop goes on: leave it when the best pair is not in `ranks`.",
@@ -560,6 +583,11 @@ def _only_touched(sequences: Sequences, counts: Mapping[Pair, int], pair: Pair, 
     return merged, dict(count_pairs(held)), touched
 
 
+def _recounted(sequences: Sequences, counts: Mapping[Pair, int], pair: Pair, new_id: int) -> Any:
+    merged, _, touched = merge_and_update(sequences, counts, pair, new_id)
+    return merged, dict(count_pairs(merged)), touched
+
+
 def _drops_untouched(sequences: Sequences, counts: Mapping[Pair, int], pair: Pair, new_id: int) -> Any:
     merged, new_counts, touched = merge_and_update(sequences, counts, pair, new_id)
     return (
@@ -596,6 +624,11 @@ _UPDATE_WRONGS = (
         _only_touched,
     ),
     Wrong(
+        "Everything is counted again: count only the sequences that held the pair, before and after, and "
+        "keep what `counts` says of the others.",
+        _recounted,
+    ),
+    Wrong(
         "Sequences without the pair are missing from the result: they stay, as they are.", _drops_untouched
     ),
     Wrong(
@@ -608,19 +641,25 @@ _UPDATE_WRONGS = (
 def check_merge_and_update(t: Trial) -> None:
     """Exercise 1.15."""
 
-    def case(sequences: list[list[int]], pair: Pair, new_id: int) -> tuple[Any, ...]:
-        return sequences, dict(count_pairs(sequences)), pair, new_id
+    def case(
+        sequences: list[list[int]], pair: Pair, new_id: int, kept: Mapping[Pair, int] | None = None
+    ) -> tuple[Any, ...]:
+        """kept: what `counts` says of pairs that no merge touches, where that is not their number."""
+        return sequences, {**count_pairs(sequences), **(kept or {})}, pair, new_id
 
     def draw(rng: random.Random) -> tuple[Any, ...]:
         sequences = [
             [rng.randrange(4) for _ in range(rng.choice((0, 1, 3, 8, 11)))] for _ in range(rng.randint(3, 6))
         ]
-        return case(sequences, (rng.randrange(4), rng.randrange(4)), rng.randrange(300, 400))
+        sequences += [[7, 8, 7, 8, 7]] * rng.randint(0, 2)
+        kept = {(7, 8): rng.randint(30, 40)} if sequences[-1:] == [[7, 8, 7, 8, 7]] else None
+        return case(sequences, (rng.randrange(4), rng.randrange(4)), rng.randrange(300, 400), kept)
 
     immediate = [
         case([[1, 2, 3, 1, 2, 4], [3, 4, 3], [2, 1, 2]], (1, 2), 9),
         case([[5, 5, 5], [5, 6]], (5, 5), 9),
         case([[1, 2], [3, 4, 3, 4], []], (1, 2), 9),
         case([[1, 2, 3]], (7, 7), 9),
+        case([[1, 2, 1], [3, 4], [4, 3, 4]], (1, 2), 9, {(3, 4): 70}),
     ]
     diagnose_function(t, "merge_and_update", t.cases(immediate, draw), merge_and_update, _UPDATE_WRONGS)

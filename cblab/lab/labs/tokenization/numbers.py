@@ -24,19 +24,23 @@ SHORT_WASTE, LONG_WASTE = 1 - (12 + 75) / 150, 1 - (410 + 1_030) / 2_060
 def number(
     name: str, want: float, wrongs: Sequence[tuple[float, str]], *, exact: bool = False
 ) -> Callable[[Trial], None]:
-    """Return the script for one variable.
+    """Return the script for one variable; its messages never give the expected number away.
 
     wrongs: foreseen wrong numbers, each with what is said about it.
     exact: for counts; other answers may be off by `TOLERANCE` of the expected one.
     """
     rel = 0.0 if exact else TOLERANCE
+    by = "" if exact else f", by more than the {TOLERANCE:.1%} that it may be off"
     mistakes = [Mistake(_near(value, 1e-9 if exact else TOLERANCE), message) for value, message in wrongs]
 
     def script(t: Trial) -> None:
         got = t.get(name)
-        if isinstance(got, bool) or not isinstance(got, int | float):
+        if isinstance(got, bool) or not isinstance(got, int | float) or math.isnan(got):
             t.fail(f"`{name}` should be a number, it is {got!r}.")
-        t.expect_close(float(got), float(want), what=f"`{name}`", rel=rel, mistakes=mistakes)
+        if abs(got - want) <= rel * abs(want):
+            return
+        message = next((mistake.message for mistake in mistakes if mistake.matches(float(got))), None)
+        t.fail(message or f"`{name}` is too {'small' if got < want else 'large'}{by}.")
 
     return script
 
@@ -144,6 +148,7 @@ NEW_GIB = number(
         ),
         (NEW_TABLE / 2**31, "Half of what is expected for `new_table_gib`: a bfloat16 number has 2 bytes."),
         (NEW_TABLE / 2**20, "That is `new_table_gib` in MiB: divide by 2³⁰."),
+        (NEW_TABLE, "That is `new_table_gib` in bytes: divide by 2³⁰."),
         (
             OLD_TABLE / 2**30,
             "`new_table_gib` is computed with the old vocabulary: the new one has 128,256 tokens.",
@@ -173,6 +178,7 @@ EXTRA_GB = number(
             4 * (NEW_TABLE - OLD_TABLE) / 1e9,
             "Twice too much for `extra_gb`: bfloat16 has 2 bytes a number, float32 has 4.",
         ),
+        (2 * (NEW_TABLE - OLD_TABLE), "That is `extra_gb` in bytes: divide by 10⁹."),
         (-2 * (NEW_TABLE - OLD_TABLE) / 1e9, "`extra_gb` came out negative: new less old."),
         (NEW_VOCAB / OLD_VOCAB, "That is a ratio of the vocabularies: `extra_gb` is an amount of memory."),
     ],

@@ -1,320 +1,13 @@
-"""Checks of exercises 1.5, 1.6, 1.9 and 1.16: a whole tokenizer, and text that streams out and in."""
+"""Checks of exercises 1.6 and 1.9: text that streams out of a tokenizer."""
 
+import codecs
 import random
-import unicodedata
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import regex
-
-from cblab.lab.labs.diagnose import Wrong, diagnose, diagnose_function
-from cblab.lab.labs.tokenization.reference import (
-    ByteLevelTokenizer,
-    StreamingEncoder,
-    stream_until_stop,
-    unfinished_tail,
-)
+from cblab.lab.labs.diagnose import Args, Wrong, diagnose_function
+from cblab.lab.labs.tokenization.reference import stream_until_stop, unfinished_tail
 from cblab.lab.trial import Trial
-from cblab.tokenization.bpe import Pair, encode_piece
-from cblab.tokenization.bpe_trainer import train_bpe
-from cblab.tokenization.pretokenizer import DEFAULT_PATTERN
-
-_LINES = (
-    "The cat's hat, the cat's mat.",
-    "  two  spaces here",
-    "naïve café costs 12 € or 120 €",
-    "I'll say it's don't, we've",
-    "猫在石头上睡觉",
-    "नमस्ते दुनिया",
-    "a\n\nb\tc ",
-    "Once upon a time there was a cat.",
-    "👋🏽 hello 👩‍👩‍👧",
-    "x² ﬁne Ⅳ",
-)
-_WORDS = (
-    "the",
-    " cat",
-    " Cat",
-    "'s",
-    "'ll",
-    " 12",
-    "120",
-    "  ",
-    "\n\n",
-    " naïve",
-    "é",
-    "猫",
-    "👋🏽",
-    " €",
-    ".",
-    ", ",
-    "'",
-    "l",
-    " don't",
-    "²",
-)
-
-
-def _merges(num_merges: int) -> list[Pair]:
-    """Merges learned from the lines, and three across the borders of pieces, which no piece may use."""
-    counts = Counter(piece.encode() for line in _LINES for piece in regex.findall(DEFAULT_PATTERN, line))
-    learned = train_bpe(counts, num_merges)
-    return [
-        *learned,
-        *(pair for pair in ((49, 50), (46, 32), (44, 32), (101, 32), (115, 32)) if pair not in learned),
-    ]
-
-
-def _encoder(
-    cut: Callable[[str], Sequence[str]],
-    *,
-    bos: str = "option",
-    eos: bool = False,
-    to_bytes: Callable[[str], bytes] = str.encode,
-    merge: bool = True,
-) -> Callable[..., Any]:
-    """Encoding of a whole text with a defect."""
-
-    def encode(merges: list[Pair], text: str, add_special_tokens: bool = True) -> list[int]:
-        one = ByteLevelTokenizer(merges)
-        ids = [one.bos_token_id] if bos == "always" or (bos == "option" and add_special_tokens) else []
-        for piece in cut(text):
-            ids += encode_piece(to_bytes(piece), one.ranks) if merge else list(to_bytes(piece))
-        return [*ids, one.eos_token_id] if eos else ids
-
-    return encode
-
-
-def _pieces(text: str) -> list[str]:
-    found: list[str] = regex.findall(DEFAULT_PATTERN, text)
-    return found
-
-
-def _special_found(merges: list[Pair], text: str, add_special_tokens: bool = True) -> list[int]:
-    one = ByteLevelTokenizer(merges)
-    ids = [one.bos_token_id] if add_special_tokens else []
-    by_name = {name: token for token, name in one.special_names.items()}
-    for part in regex.split(r"(<\|bos\|>|<\|eos\|>|<\|pad\|>)", text):
-        ids += [by_name[part]] if part in by_name else one.encode(part, False)
-    return ids
-
-
-def _piece_lists(merges: list[Pair], text: str, add_special_tokens: bool = True) -> list[Any]:
-    one = ByteLevelTokenizer(merges)
-    start: list[Any] = [one.bos_token_id] if add_special_tokens else []
-    return [*start, *(encode_piece(piece.encode(), one.ranks) for piece in _pieces(text))]
-
-
-_TEXT_ENCODE_WRONGS = (
-    Wrong(
-        "The spaces are lost: `split()` throws them away. Cut with `regex.findall(DEFAULT_PATTERN, text)`.",
-        _encoder(str.split),
-    ),
-    Wrong(
-        r"The spaces are lost: the pattern `\w+|[^\w\s]` matches none. Cut with DEFAULT_PATTERN.",
-        _encoder(lambda text: regex.findall(r"\w+|[^\w\s]", text)),
-    ),
-    Wrong(
-        "bos is missing: it goes in front when `add_special_tokens` is True.", _encoder(_pieces, bos="never")
-    ),
-    Wrong("bos is there although `add_special_tokens` is False.", _encoder(_pieces, bos="always")),
-    Wrong(
-        "eos stands at the end: `encode` never adds it, because the text is there to be continued.",
-        _encoder(_pieces, eos=True),
-    ),
-    Wrong(
-        "The text is encoded in one go, so that tokens cross the borders of pieces: encode each piece "
-        "on its own.",
-        _encoder(lambda text: [text]),
-    ),
-    Wrong(
-        'Characters are written in one byte each (Latin-1): use UTF-8, `piece.encode("utf-8")`.',
-        _encoder(_pieces, to_bytes=lambda piece: piece.encode("latin-1", "replace")),
-    ),
-    Wrong(
-        "The text was put into lower case first: a byte-level tokenizer changes nothing.",
-        _encoder(lambda text: _pieces(text.lower())),
-    ),
-    Wrong(
-        "The text was normalised first (x² is not x2): a byte-level tokenizer changes nothing.",
-        _encoder(lambda text: _pieces(unicodedata.normalize("NFKC", text))),
-    ),
-    Wrong(
-        "White space at the ends was stripped: it is part of the text.",
-        _encoder(lambda text: _pieces(text.strip())),
-    ),
-    Wrong(
-        "No merge is used: encode each piece with `encode_piece` and `self.ranks`.",
-        _encoder(_pieces, merge=False),
-    ),
-    Wrong(
-        "A special token was recognised inside the text: what a user types is plain characters.",
-        _special_found,
-    ),
-    Wrong(
-        "A list of lists came back: put the ids of all pieces into one list (`+=` or `extend`).", _piece_lists
-    ),
-)
-
-
-def _drawn_text(rng: random.Random) -> str:
-    return "".join(rng.choice(_WORDS) for _ in range(rng.choice((0, 1, 3, 8, 14))))
-
-
-def check_encode_text(t: Trial) -> None:
-    """Exercise 1.5, encode."""
-    merges = _merges(60)
-    tokenizer = t.new("ByteLevelTokenizer", merges)
-
-    def call(_: list[Pair], *args: Any) -> Any:
-        return t.executor.method(tokenizer, "encode", *args)
-
-    def draw(rng: random.Random) -> tuple[Any, ...]:
-        return merges, _drawn_text(rng), rng.random() < 0.7
-
-    immediate = [
-        (merges, "the cat's mat. The", True),
-        (merges, "the cat", False),
-        (merges, "  two  spaces 12 ", True),
-        (merges, "naïve café ²", True),
-        (merges, "猫 👋🏽 €", False),
-        (merges, "", True),
-        (merges, "a<|eos|>b", True),
-    ]
-    diagnose(
-        t,
-        call,
-        t.cases(immediate, draw),
-        lambda _, *args: ByteLevelTokenizer(merges).encode(*args),
-        _TEXT_ENCODE_WRONGS,
-        name="tokenizer.encode",
-    )
-
-
-def _decoder(
-    *, errors: str = "replace", codec: str = "utf-8", join: bytes = b"", specials: str = "option"
-) -> Callable[..., Any]:
-    """Decoding with a defect."""
-
-    def decode(merges: list[Pair], ids: list[int], skip_special_tokens: bool = True) -> str:
-        one = ByteLevelTokenizer(merges)
-        hide = {
-            "option": skip_special_tokens,
-            "always": False,
-            "never": True,
-            "opposite": not skip_special_tokens,
-        }[specials]
-        parts = [
-            one.special_names[i].encode() if i in one.special_names else one.table[i]
-            for i in ids
-            if not (hide and i in one.special_names)
-        ]
-        return join.join(parts).decode(codec, errors=errors)
-
-    return decode
-
-
-def _one_by_one(errors: str) -> Callable[..., Any]:
-    def decode(merges: list[Pair], ids: list[int], skip_special_tokens: bool = True) -> str:
-        one = ByteLevelTokenizer(merges)
-        names = {} if skip_special_tokens else one.special_names
-        return "".join(names.get(i) or one.token_bytes(i).decode("utf-8", errors=errors) for i in ids)
-
-    return decode
-
-
-def _no_specials(merges: list[Pair], ids: list[int], skip_special_tokens: bool = True) -> str:
-    return b"".join(ByteLevelTokenizer(merges).table[i] for i in ids).decode("utf-8", errors="replace")
-
-
-def _skips_bos_only(merges: list[Pair], ids: list[int], skip_special_tokens: bool = True) -> str:
-    one = ByteLevelTokenizer(merges)
-    return one.decode([i for i in ids if not (skip_special_tokens and i == one.bos_token_id)], False)
-
-
-def _undecoded(merges: list[Pair], ids: list[int], skip_special_tokens: bool = True) -> bytes:
-    one = ByteLevelTokenizer(merges)
-    return b"".join(
-        one.special_names[i].encode()
-        if i in one.special_names and not skip_special_tokens
-        else one.token_bytes(i)
-        for i in ids
-    )
-
-
-_TEXT_DECODE_WRONGS = (
-    Wrong(
-        "Each token is decoded on its own, so a character in two tokens becomes �: join the bytes "
-        "first, decode once.",
-        _one_by_one("replace"),
-    ),
-    Wrong(
-        "Each token is decoded on its own and half characters are dropped: join the bytes first, "
-        "decode once.",
-        _one_by_one("ignore"),
-    ),
-    Wrong(
-        'Invalid bytes disappear: use errors="replace", so that a reader sees that something was there.',
-        _decoder(errors="ignore"),
-    ),
-    Wrong(
-        'Invalid bytes raise a UnicodeDecodeError: a model may produce any bytes. Use errors="replace".',
-        _decoder(errors="strict"),
-    ),
-    Wrong("The tokens are joined with spaces: a token brings its space along.", _decoder(join=b" ")),
-    Wrong("Special tokens are written although `skip_special_tokens` is True.", _decoder(specials="always")),
-    Wrong(
-        "Special tokens are left out although `skip_special_tokens` is False: write their names.",
-        _decoder(specials="never"),
-    ),
-    Wrong("`skip_special_tokens` works the wrong way round.", _decoder(specials="opposite")),
-    Wrong("Only bos is skipped: eos and pad are special too (`self.special_names`).", _skips_bos_only),
-    Wrong(
-        "A special token is looked up in `self.table`, which does not hold it: it is in "
-        "`self.special_names`.",
-        _no_specials,
-    ),
-    Wrong(
-        "The bytes are read as Latin-1, one character each: decode them as UTF-8.", _decoder(codec="latin-1")
-    ),
-    Wrong("Bytes came back: decode them to text.", _undecoded),
-)
-
-
-def check_decode_text(t: Trial) -> None:
-    """Exercise 1.5, decode."""
-    merges = _merges(60)
-    one = ByteLevelTokenizer(merges)
-    tokenizer = t.new("ByteLevelTokenizer", merges)
-    bos, eos, pad = one.special_names
-
-    def call(_: list[Pair], *args: Any) -> Any:
-        return t.executor.method(tokenizer, "decode", *args)
-
-    def draw(rng: random.Random) -> tuple[Any, ...]:
-        ids = one.encode(_drawn_text(rng), False)
-        ids = ids[: rng.randint(0, len(ids))] if rng.random() < 0.3 else ids
-        for special in rng.sample((bos, eos, pad), rng.randint(0, 2)):
-            ids.insert(rng.randint(0, len(ids)), special)
-        return merges, ids, rng.random() < 0.6
-
-    immediate = [
-        (merges, one.encode("the cat's mat", False), True),
-        (merges, one.encode("中 नि 🙂", False), True),
-        (merges, [0xE4, 0xB8, 97], True),
-        (merges, [bos, 97, eos, pad], True),
-        (merges, [bos, 98, eos], False),
-        (merges, [], True),
-    ]
-    diagnose(
-        t,
-        call,
-        t.cases(immediate, draw),
-        lambda _, *args: one.decode(*args),
-        _TEXT_DECODE_WRONGS,
-        name="tokenizer.decode",
-    )
 
 
 def _lead_length(byte: int, three: int = 3) -> int:
@@ -359,6 +52,21 @@ def _all_if_undecodable(data: bytes) -> int:
     except UnicodeDecodeError:
         return len(data)
     return 0
+
+
+def _from_the_first_error(data: bytes) -> int:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return len(data) - error.start
+    return 0
+
+
+def _by_the_codec(data: bytes) -> int:
+    """What Python's decoder holds back: nothing that can never become valid."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    decoder.decode(data)
+    return len(decoder.getstate()[0])
 
 
 def _fails_on_empty(data: bytes) -> int:
@@ -406,6 +114,16 @@ _TAIL_WRONGS = (
         "Continuation bytes without a first byte are held back: nothing that comes can complete them.",
         _tail(_unfinished, stray=lambda n: n),
     ),
+    Wrong(
+        "Counted from the first byte that cannot be decoded: only an unfinished character at the very end is "
+        "held back.",
+        _from_the_first_error,
+    ),
+    Wrong(
+        "Bytes that can never become valid are not held back: the first byte alone says how many belong "
+        "together, and from 0xF0 on it is the first of 4.",
+        _by_the_codec,
+    ),
     Wrong('An empty buffer has no last byte: the answer for b"" is 0.', _fails_on_empty),
     Wrong("True or False came back: return how many bytes.", lambda data: bool(unfinished_tail(data))),
 )
@@ -434,6 +152,10 @@ def check_unfinished_tail(t: Trial) -> None:
         (b"a\x82\xac\x82\xac",),
         (b"",),
         ("猫猫猫".encode()[:8],),
+        (b"\xf8",),
+        (b"\xe0\x80",),
+        (b"\xc0",),
+        (b"\xf5\x80",),
     ]
     diagnose_function(t, "unfinished_tail", t.cases(immediate, draw, 40), unfinished_tail, _TAIL_WRONGS)
 
@@ -491,6 +213,29 @@ def _no_hold(deltas: Sequence[str], stop: str) -> list[str]:
     return [*shown, ""]
 
 
+def _nothing_held(args: Args, want: Any, got: Any) -> bool:
+    """Every delta was shown as it came, up to the one that completes the stop string, which is cut."""
+    deltas, stop = args
+    before = len(want) - 1
+    found = stop in "".join(deltas)
+    shown_whole = found and got[before : before + 1] == deltas[before : before + 1]
+    return bool(got[:before] == deltas[:before] and len(got) <= before + 1 and not shown_whole)
+
+
+def _without_empty_last(deltas: Sequence[str], stop: str) -> list[str]:
+    shown = stream_until_stop(deltas, stop)
+    return shown if shown[-1] or stop in "".join(deltas) else shown[:-1]
+
+
+def _drops_the_rest(deltas: Sequence[str], stop: str) -> list[str]:
+    shown = stream_until_stop(deltas, stop)
+    return shown if stop in "".join(deltas) else [*shown[:-1], ""]
+
+
+def _same_but_for_empty_ones(args: Args, want: Any, got: Any) -> bool:
+    return isinstance(got, list) and [text for text in got if text] == [text for text in want if text]
+
+
 def _at_the_end(deltas: Sequence[str], stop: str) -> list[str]:
     return ["".join(deltas).split(stop)[0]]
 
@@ -509,6 +254,30 @@ _STOP_WRONGS = (
     Wrong(
         "What was held back is lost when the deltas end without the stop string: show it in one more entry.",
         _stream(keep=_right_keep, flush=False),
+    ),
+    Wrong(
+        "The entry after the last delta is missing when nothing is held back: it is there in any case, "
+        "perhaps empty.",
+        _without_empty_last,
+    ),
+    Wrong(
+        "What was held back is dropped when the deltas end without the stop string: it belongs in the last "
+        "entry.",
+        _drops_the_rest,
+    ),
+    Wrong(
+        "Every text ends with stop[:0], the empty text, so nothing is held back and a stop string in two "
+        "deltas is missed: take the largest n that fits.",
+        _stream(keep=lambda held, stop: 0),
+    ),
+    Wrong(
+        "An empty entry is left out: there is one for each delta, empty or not.",
+        matches=_same_but_for_empty_ones,
+    ),
+    Wrong(
+        "Each delta is shown at once, up to the one that completes the stop string; by then its first half "
+        "was shown: hold back what may become the stop string.",
+        matches=_nothing_held,
     ),
     Wrong(
         "The stop string itself is shown: end before it.",
@@ -575,156 +344,3 @@ def check_stream_until_stop(t: Trial) -> None:
         (["q#r", "#s"], "#"),
     ]
     diagnose_function(t, "stream_until_stop", t.cases(immediate, draw, 40), stream_until_stop, _STOP_WRONGS)
-
-
-def _feed(encoder: Any, chunks: Sequence[str]) -> tuple[list[list[int]], list[int], list[int]]:
-    """Push all the chunks, flush, and flush once more."""
-    return [encoder.push(chunk) for chunk in chunks], encoder.flush(), encoder.flush()
-
-
-class _Held(StreamingEncoder):
-    """A streaming encoder with a defect: how many pieces are held, and what becomes of them."""
-
-    def __init__(
-        self, merges: Sequence[Pair], hold: int, *, keep: bool = True, clear: bool = True, flush: bool = True
-    ) -> None:
-        super().__init__(merges)
-        self.hold, self.keep, self.clear, self.flushes = hold, keep, clear, flush
-
-    def push(self, chunk: str) -> list[int]:
-        pieces = regex.findall(DEFAULT_PATTERN, self.held + chunk)
-        cut = max(0, len(pieces) - self.hold)
-        self.held = "".join(pieces[cut:]) if self.keep else ""
-        return self._encode(pieces[:cut])
-
-    def flush(self) -> list[int]:
-        pieces = regex.findall(DEFAULT_PATTERN, self.held)
-        if self.clear:
-            self.held = ""
-        return self._encode(pieces) if self.flushes else []
-
-
-class _NeverCut(_Held):
-    def push(self, chunk: str) -> list[int]:
-        self.held += chunk
-        return self._encode(regex.findall(DEFAULT_PATTERN, self.held)[:-2])
-
-
-class _OnlyChunk(_Held):
-    def push(self, chunk: str) -> list[int]:
-        pieces = regex.findall(DEFAULT_PATTERN, chunk)
-        self.held += "".join(pieces[-2:])
-        return self._encode(pieces[:-2])
-
-
-class _WholeBuffer(_Held):
-    """The held text is encoded in one go when it is flushed."""
-
-    def flush(self) -> list[int]:
-        held, self.held = self.held, ""
-        return self._encode([held]) if held else []
-
-
-class _HoldsText(_Held):
-    """Everything up to the last space is final: breaks runs of white space and contractions."""
-
-    def push(self, chunk: str) -> list[int]:
-        self.held += chunk
-        cut = self.held.rfind(" ") + 1
-        done, self.held = self.held[:cut], self.held[cut:]
-        return self._encode(regex.findall(DEFAULT_PATTERN, done))
-
-
-class _StripsChunk(_Held):
-    def push(self, chunk: str) -> list[int]:
-        return super().push(chunk.strip())
-
-
-def _streamed(make: Callable[[Sequence[Pair]], Any]) -> Callable[..., Any]:
-    return lambda merges, chunks: _feed(make(merges), chunks)
-
-
-_STREAM_WRONGS = (
-    Wrong(
-        "Every chunk is encoded on its own: a word that crosses a chunk border becomes other tokens.",
-        _streamed(lambda merges: _Held(merges, 0)),
-    ),
-    Wrong(
-        'Only the last piece is held back: with "\'l" + "l" the last but one changes too.',
-        _streamed(lambda merges: _Held(merges, 1)),
-    ),
-    Wrong(
-        "Three pieces are held back: all but the last two are final.",
-        _streamed(lambda merges: _Held(merges, 3)),
-    ),
-    Wrong(
-        "Nothing is given out before the end: give the pieces that are final.",
-        _streamed(lambda merges: _Held(merges, 10**9)),
-    ),
-    Wrong(
-        "The last two pieces of each chunk are lost: keep their text in `self.held`.",
-        _streamed(lambda merges: _Held(merges, 2, keep=False)),
-    ),
-    Wrong(
-        "Pieces that were given out stay in `self.held` and come again.",
-        _streamed(lambda merges: _NeverCut(merges, 2)),
-    ),
-    Wrong(
-        "The new chunk is cut without the text that was held: put `self.held` in front of it first.",
-        _streamed(lambda merges: _OnlyChunk(merges, 2)),
-    ),
-    Wrong(
-        "`flush` gives nothing: what was held back is lost.",
-        _streamed(lambda merges: _Held(merges, 2, flush=False)),
-    ),
-    Wrong(
-        "`flush` does not empty `self.held`: a second flush gives the ids again.",
-        _streamed(lambda merges: _Held(merges, 2, clear=False)),
-    ),
-    Wrong(
-        "`flush` encodes the held text in one go: it may still be two pieces.",
-        _streamed(lambda merges: _WholeBuffer(merges, 2)),
-    ),
-    Wrong(
-        "The text is cut at its last space: a space belongs to the word after it, and runs of spaces "
-        "are pieces.",
-        _streamed(lambda merges: _HoldsText(merges, 2)),
-    ),
-    Wrong(
-        "The chunks are stripped: their white space is part of the text.",
-        _streamed(lambda merges: _StripsChunk(merges, 2)),
-    ),
-)
-
-
-def check_streaming_encoder(t: Trial) -> None:
-    """Exercise 1.16."""
-    merges = _merges(60)
-
-    def call(merges: list[Pair], chunks: list[str]) -> Any:
-        encoder = t.executor.new("StreamingEncoder", merges)
-        pushed = [t.executor.method(encoder, "push", chunk) for chunk in chunks]
-        return pushed, t.executor.method(encoder, "flush"), t.executor.method(encoder, "flush")
-
-    def draw(rng: random.Random) -> tuple[Any, ...]:
-        text = "".join(rng.choice(_WORDS) for _ in range(rng.randint(3, 16)))
-        cuts = sorted(rng.choices(range(len(text) + 1), k=rng.randint(0, 6)))
-        return merges, [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-
-    immediate = [
-        (merges, ["the c", "at's mat", " the"]),
-        (merges, ["I'l", "l say it's. "]),
-        (merges, ["a ", " ", " the cat. the"]),
-        (merges, ["Once upon a time there was"]),
-        (merges, []),
-        (merges, ["12", "0 mat."]),
-        (merges, ["the mat. ", ""]),
-    ]
-    diagnose(
-        t,
-        call,
-        t.cases(immediate, draw, 12),
-        lambda merges, chunks: _feed(StreamingEncoder(merges), chunks),
-        _STREAM_WRONGS,
-        name="pushes, flush, flush",
-    )
