@@ -21,7 +21,7 @@ def bench_encoding() -> None:
         "cblab": lambda: [ours.encode(document) for document in DOCUMENTS],
         "tokenizers": lambda: [rust.encode(document).ids for document in DOCUMENTS],
     }
-    report(f"Encoding {len(DOCUMENTS):,} documents", "bytes", NUM_BYTES, interleaved(sides))
+    report(f"Encoding {len(DOCUMENTS):,} documents, caches warm", "bytes", NUM_BYTES, interleaved(sides))
 
 
 def bench_decoding() -> None:
