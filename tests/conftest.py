@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,6 +34,34 @@ def system_package(command: str) -> str:
 def chromium() -> str:
     """Path of Debian's chromium."""
     return system_package("chromium")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama over single bytes, with random weights wide enough to say something."""
+    import torch
+
+    from cblab.model import Decoder, ModelConfig, save_model
+    from cblab.tokenization import BPETokenizer
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tokenizer = BPETokenizer([])
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=16,
+        intermediate_size=24,
+        num_layers=2,
+        num_heads=4,
+        num_kv_heads=2,
+        head_dim=6,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=0.4,
+    )
+    torch.manual_seed(0)
+    save_model(Decoder(config), folder)
+    tokenizer.save(folder)
+    return folder
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

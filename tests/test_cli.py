@@ -6,38 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from cblab import cli
 from cblab.core.generate import generate
 from cblab.core.sampling_params import SamplingParams
-from cblab.model import Decoder, ModelConfig, load_model, save_model
+from cblab.model import load_model
 from cblab.tokenization import BPETokenizer
 
 PROMPT = "Once upon"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Llama over single bytes, with random weights wide enough to say something."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tokenizer = BPETokenizer([])
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=16,
-        intermediate_size=24,
-        num_layers=2,
-        num_heads=4,
-        num_kv_heads=2,
-        head_dim=6,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        initializer_range=0.4,
-    )
-    torch.manual_seed(0)
-    save_model(Decoder(config), folder)
-    tokenizer.save(folder)
-    return folder
 
 
 def expected_text(checkpoint: Path, params: SamplingParams) -> str:

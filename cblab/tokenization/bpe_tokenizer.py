@@ -8,7 +8,12 @@ from cblab.tokenization.bpe import token_table
 from cblab.tokenization.bpe_encoder import merge_by_rank
 from cblab.tokenization.bpe_trainer import train_bpe
 from cblab.tokenization.pretokenizer import DEFAULT_PATTERN, compile_pattern, split_pieces
-from cblab.tokenization.special_tokens import DEFAULT_SPECIAL_TOKENS, SpecialTokens, SpecialTokenSplitter
+from cblab.tokenization.special_tokens import (
+    DEFAULT_SPECIAL_TOKENS,
+    SpecialTokenIds,
+    SpecialTokens,
+    SpecialTokenSplitter,
+)
 from cblab.tokenization.tokenizer_json import TokenizerFile, write_tokenizer
 from cblab.tokenization.tokenizer_json_reader import read_tokenizer
 from cblab.tokenization.vocabulary import Vocabulary
@@ -18,7 +23,7 @@ Merge = tuple[bytes, bytes]
 MAX_CACHED_BYTES = 64
 
 
-class BPETokenizer:
+class BPETokenizer(SpecialTokenIds):
     """A byte-level BPE tokenizer, token for token equal to the `tokenizers` library on the same vocabulary.
 
     Ids, unless a loaded file says otherwise: 0..255 are the bytes, then one token for each merge in the order
@@ -97,21 +102,6 @@ class BPETokenizer:
     def vocab_size(self) -> int:
         """One more than the largest id."""
         return self.vocabulary.size
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """Id of the token that begins a sequence, if there is one."""
-        return self._special_id(self.special_tokens.bos)
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """Id of the token that ends a sequence, if there is one."""
-        return self._special_id(self.special_tokens.eos)
-
-    @property
-    def pad_token_id(self) -> int | None:
-        """Id of the token that pads a batch, if there is one."""
-        return self._special_id(self.special_tokens.pad)
 
     def _special_id(self, name: str | None) -> int | None:
         return None if name is None else self.vocabulary.special_ids[name]

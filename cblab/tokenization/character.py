@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from cblab.tokenization.special_tokens import DEFAULT_SPECIAL_TOKENS, SpecialTokens
+from cblab.tokenization.special_tokens import DEFAULT_SPECIAL_TOKENS, SpecialTokenIds, SpecialTokens
 
 
-class CharacterTokenizer:
+class CharacterTokenizer(SpecialTokenIds):
     """Ids in the order of `characters`, then the special tokens.
 
     Sequences are long (no character is ever merged) and the vocabulary is closed: text with a character that
@@ -40,21 +40,6 @@ class CharacterTokenizer:
     def vocab_size(self) -> int:
         """Number of characters and special tokens."""
         return len(self._tokens)
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """Id of the token that begins a sequence, if there is one."""
-        return self._special_id(self.special_tokens.bos)
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """Id of the token that ends a sequence, if there is one."""
-        return self._special_id(self.special_tokens.eos)
-
-    @property
-    def pad_token_id(self) -> int | None:
-        """Id of the token that pads a batch, if there is one."""
-        return self._special_id(self.special_tokens.pad)
 
     def _special_id(self, name: str | None) -> int | None:
         return None if name is None else len(self.characters) + self.special_tokens.names.index(name)

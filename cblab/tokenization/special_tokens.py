@@ -7,6 +7,7 @@ speak with another's voice (prompt injection). So whoever builds a prompt encode
 ids.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,31 @@ class SpecialTokens:
             raise ValueError(f"special tokens must be a sequence of strings, got the string {names!r}")
         roles = [name if name in names else None for name in DEFAULT_SPECIAL_TOKENS]
         return cls(tuple(names), *roles)
+
+
+class SpecialTokenIds(ABC):
+    """The three ids that the `Tokenizer` protocol asks for, for a tokenizer with `special_tokens`."""
+
+    special_tokens: SpecialTokens
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """Id of the token that begins a sequence, if there is one."""
+        return self._special_id(self.special_tokens.bos)
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """Id of the token that ends a sequence, if there is one."""
+        return self._special_id(self.special_tokens.eos)
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """Id of the token that pads a batch, if there is one."""
+        return self._special_id(self.special_tokens.pad)
+
+    @abstractmethod
+    def _special_id(self, name: str | None) -> int | None:
+        """The id of a special token; None for None."""
 
 
 class SpecialTokenSplitter:

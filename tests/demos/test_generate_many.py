@@ -3,35 +3,11 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 from rich.console import Console
 
 from cblab.core.generate import TokenEvent
 from cblab.demos import generate_many
 from cblab.demos.generate_many import PROMPTS, Answer, Lines, Panels, run
-from cblab.model import Decoder, ModelConfig, save_model
-from cblab.tokenization import BPETokenizer
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tokenizer = BPETokenizer([])
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=12,
-        intermediate_size=16,
-        num_layers=1,
-        num_heads=2,
-        num_kv_heads=1,
-        head_dim=6,
-        max_position_embeddings=512,
-        initializer_range=0.3,
-    )
-    torch.manual_seed(0)
-    save_model(Decoder(config), folder)
-    tokenizer.save(folder)
-    return folder
 
 
 @pytest.mark.parametrize("on_terminal", [False, True])

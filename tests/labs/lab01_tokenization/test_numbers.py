@@ -11,7 +11,7 @@ from cblab.lab.labs.lab01_tokenization import EXERCISES
 from cblab.lab.labs.tokenization.numbers import number
 from cblab.lab.local import LocalExecutor
 from cblab.lab.trial import CheckFailed, Trial
-from tests.labs.lab01_tokenization.mutants import solution
+from tests.labs.lab01_tokenization.mutants.edit import solution
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
 
