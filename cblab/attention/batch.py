@@ -20,12 +20,21 @@ class RaggedBatch:
     context_lens   [ 4                  7             5 ]            cached + new tokens of each
     ```
 
+    Over a paged cache it also says where the keys and values are: with blocks of 4 slots,
+    ```
+    block_tables   [ [3 0]              [5 1]         [6 2] ]        block by block; [3 0]: the 0 is padding
+    slot_mapping   [ 12 13 14 15        6             26 27 8 ]      block id * 4 + position % 4
+    ```
+
     Attributes:
         input_ids: `[num_tokens]`, int64.
         positions: `[num_tokens]`, int64; the last new token of a sequence is at `context_len - 1`.
         cu_seqlens_q: `[num_seqs + 1]`, int32; sequence s owns rows `cu_seqlens_q[s]:cu_seqlens_q[s + 1]`.
         context_lens: `[num_seqs]`, int32.
         logits_indices: `[num_logits]`, int64, the rows whose logits are wanted; None means every row.
+        slot_mapping: `[num_tokens]`, int64, where each new token's key and value go; None without a pool.
+        block_tables: `[num_seqs, max_blocks]`, int32, padded with 0 behind a sequence's last block.
+        num_decodes: leading sequences with exactly one new token, which the decode kernel may take.
     """
 
     input_ids: Tensor
@@ -33,6 +42,9 @@ class RaggedBatch:
     cu_seqlens_q: Tensor
     context_lens: Tensor
     logits_indices: Tensor | None = None
+    slot_mapping: Tensor | None = None
+    block_tables: Tensor | None = None
+    num_decodes: int = 0
 
     @property
     def num_tokens(self) -> int:

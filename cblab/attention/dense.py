@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cblab.attention.masks import causal_mask
 from cblab.attention.spec import AttentionSpec
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -19,38 +20,8 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 q is `[num_tokens, num_heads, head_dim]`, k and v are `[num_tokens, num_kv_heads, head_dim]`: all new tokens
 of this forward pass, positions already applied. The result is shaped like q."""
 
-
-def causal_mask(
-    num_queries: int,
-    num_keys: int,
-    sliding_window: int | None = None,
-    device: torch.device | str | None = None,
-) -> Tensor:
-    """Which key each query may see: bool `[num_queries, num_keys]`, True where it may.
-
-    Aligned at the bottom right: the last query sees the last key, because the queries are the newest tokens
-    of the sequence and the keys before them come from the cache. (torch's `is_causal=True` aligns at the top
-    left, which is the same only when there are as many queries as keys.)
-
-    ```
-    causal_mask(2, 5)             k0 k1 k2 k3 k4
-                            q0     x  x  x  x  .
-                            q1     x  x  x  x  x
-    ```
-
-    Raises:
-        ValueError: more queries than keys; the first ones would see nothing.
-    """
-    if num_queries > num_keys:
-        raise ValueError(
-            f"{num_queries} queries for {num_keys} keys: each query's own key must be among the keys"
-        )
-    query_positions = torch.arange(num_keys - num_queries, num_keys, device=device)[:, None]
-    key_positions = torch.arange(num_keys, device=device)[None, :]
-    mask = key_positions <= query_positions
-    if sliding_window is not None:
-        mask &= key_positions > query_positions - sliding_window
-    return mask
+# Queries that share one mask; more are cut into pieces, so that no mask grows with the square of a prompt.
+_MASKED_QUERIES = 512
 
 
 def reference_attention(q: Tensor, k: Tensor, v: Tensor, spec: AttentionSpec) -> Tensor:
@@ -65,11 +36,19 @@ def reference_attention(q: Tensor, k: Tensor, v: Tensor, spec: AttentionSpec) ->
     Returns:
         `[num_queries, num_heads, head_dim]`, in the dtype of `q`; scores and softmax are computed in float32.
     """
+    mask = causal_mask(q.shape[0], k.shape[0], spec.sliding_window, q.device)
+    return masked_attention(q, k, v, mask, spec)
+
+
+def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, spec: AttentionSpec) -> Tensor:
+    """`reference_attention` under any mask, bool `[num_queries, num_keys]`; each query must see a key.
+
+    With a `ragged_causal_mask`, the sequences of a whole batch lie end to end in q, k and v.
+    """
     group = spec.num_heads // spec.num_kv_heads
     k = k.repeat_interleave(group, dim=1)
     v = v.repeat_interleave(group, dim=1)
     scores = torch.einsum("qhd,khd->hqk", q.float(), k.float()) * spec.scale
-    mask = causal_mask(q.shape[0], k.shape[0], spec.sliding_window, q.device)
     weights = scores.masked_fill(~mask, float("-inf")).softmax(dim=-1)
     return torch.einsum("hqk,khd->qhd", weights, v.float()).to(q.dtype)
 
@@ -87,16 +66,25 @@ def dense_attention(q: Tensor, k: Tensor, v: Tensor, spec: AttentionSpec) -> Ten
         k, v = k[-reach:], v[-reach:]
     num_keys = k.shape[0]
     windowed = spec.sliding_window is not None and num_keys > spec.sliding_window
-    square = num_queries == num_keys and not windowed
-    mask = None
-    if not square and num_queries > 1:
-        mask = causal_mask(num_queries, num_keys, spec.sliding_window, q.device)
+    if num_queries == 1 or (num_queries == num_keys and not windowed):
+        return _sdpa(q, k, v, spec, is_causal=num_queries > 1)
+    if _MASKED_QUERIES < num_queries <= num_keys:
+        # Piece by piece: the queries up to row `end` see the keys up to their own.
+        ends = range(_MASKED_QUERIES, num_queries + _MASKED_QUERIES, _MASKED_QUERIES)
+        pieces = [(slice(end - _MASKED_QUERIES, end), num_keys - num_queries + end) for end in ends]
+        return torch.cat([dense_attention(q[rows], k[:seen], v[:seen], spec) for rows, seen in pieces])
+    return _sdpa(q, k, v, spec, mask=causal_mask(num_queries, num_keys, spec.sliding_window, q.device))
+
+
+def _sdpa(
+    q: Tensor, k: Tensor, v: Tensor, spec: AttentionSpec, mask: Tensor | None = None, is_causal: bool = False
+) -> Tensor:
     out = F.scaled_dot_product_attention(
         q.transpose(0, 1)[None],
         k.transpose(0, 1)[None],
         v.transpose(0, 1)[None],
         attn_mask=mask,
-        is_causal=square and num_queries > 1,
+        is_causal=is_causal,
         scale=spec.scale,
         enable_gqa=spec.num_heads != spec.num_kv_heads,
     )

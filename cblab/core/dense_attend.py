@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cblab.attention.batch import RaggedBatch
 from cblab.attention.dense import dense_attention
-from cblab.core.kv_cache import DenseKVCache
+from cblab.core.kv_cache import SequenceKVCache
 
 
 class DenseCacheAttention:
@@ -18,7 +18,7 @@ class DenseCacheAttention:
     any mixture of the two is one batch. Hand the object to the model as `attend`, then call `advance`.
     """
 
-    def __init__(self, caches: Sequence[DenseKVCache], batch: RaggedBatch) -> None:
+    def __init__(self, caches: Sequence[SequenceKVCache], batch: RaggedBatch) -> None:
         self._caches = list(caches)
         bounds = batch.cu_seqlens_q.tolist()
         if len(self._caches) != len(bounds) - 1:

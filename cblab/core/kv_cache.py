@@ -1,4 +1,4 @@
-"""The simplest key/value cache: one sequence, append only."""
+"""Key/value caches of one sequence, append only: what all have in common, and the simplest."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ from torch import Tensor
 from cblab.attention.spec import AttentionSpec
 
 
-class DenseKVCache:
-    """Keys and values of every token of one sequence, in every layer.
+class SequenceKVCache:
+    """Keys and values of every token of one sequence, in every layer, side by side; see its two children.
 
     `length` counts the tokens that are complete, that is written by *all* layers. A layer writes the new
     tokens from position `length` on and reads up to and including them; when the last layer is done,
@@ -21,18 +21,17 @@ class DenseKVCache:
     """
 
     def __init__(
-        self,
-        specs: Sequence[AttentionSpec],
-        *,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
+        self, specs: Sequence[AttentionSpec], keys: Sequence[Tensor], values: Sequence[Tensor]
     ) -> None:
         self.specs = tuple(specs)
         self.length = 0
-        shapes = [(0, spec.num_kv_heads, spec.head_dim) for spec in self.specs]
-        self._keys = [torch.empty(shape, dtype=dtype, device=device) for shape in shapes]
-        self._values = [torch.empty(shape, dtype=dtype, device=device) for shape in shapes]
+        self._keys, self._values = list(keys), list(values)
         self._num_pending = [0] * len(self.specs)  # tokens that a layer has written beyond `length`
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that there is room for by now."""
+        return self._keys[0].shape[0]
 
     @property
     def num_bytes(self) -> int:
@@ -73,6 +72,30 @@ class DenseKVCache:
                 )
         self.length += num_tokens
         self._num_pending = [0] * len(self.specs)
+
+    def _reserve(self, layer: int, num_tokens: int) -> None:
+        """Make the layer's room at least `num_tokens`, or raise `ValueError`."""
+        raise NotImplementedError
+
+
+class DenseKVCache(SequenceKVCache):
+    """The cache of one sequence that grows: room is doubled when it runs out.
+
+    So n tokens cost O(n) copies and not O(n^2).
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[AttentionSpec],
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        def empty() -> list[Tensor]:
+            shapes = [(0, spec.num_kv_heads, spec.head_dim) for spec in specs]
+            return [torch.empty(shape, dtype=dtype, device=device) for shape in shapes]
+
+        super().__init__(specs, empty(), empty())
 
     def _reserve(self, layer: int, num_tokens: int) -> None:
         capacity = self._keys[layer].shape[0]

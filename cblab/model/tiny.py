@@ -1,9 +1,12 @@
 """`TinyLLM`: the smallest model that has a KV cache."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from cblab.attention.batch import RaggedBatch
-from cblab.attention.dense import Attend
+from cblab.attention.dense import Attend, dense_attention
 from cblab.attention.spec import AttentionSpec
 from cblab.model.config import ModelConfig, RopeConfig
 from cblab.model.rope import RotaryEmbedding, apply_rope
@@ -52,3 +55,43 @@ class TinyLLM(nn.Module):
         if batch.logits_indices is not None:
             x = x[batch.logits_indices]
         return self.lm_head(x)
+
+    def forward_prefill_ragged(
+        self, chunks: Sequence[Sequence[int]], past: Sequence[tuple[Tensor, Tensor]] | None = None
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """`forward` over chunks of several sequences, for a caller that keeps keys and values itself.
+
+        Args:
+            chunks: the new token ids of each sequence.
+            past: each sequence's keys and values so far, both `[num_computed_tokens, 1, hidden_size]`; None
+                where there are none yet.
+
+        Returns:
+            The logits of each chunk's last token, `[num_seqs, vocab_size]`, and each chunk's new keys and
+            values, `[num_new_tokens, 1, hidden_size]`, which the caller appends to its `past`.
+        """
+        if past is None:
+            nothing = self.embed_tokens.weight.new_empty(0, 1, self.config.head_dim)
+            past = [(nothing, nothing)] * len(chunks)
+        lengths = [len(chunk) for chunk in chunks]
+        new: list[tuple[Tensor, Tensor]] = []
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            new.extend(zip(k.split(lengths), v.split(lengths), strict=True))
+            outputs = [
+                dense_attention(
+                    queries, torch.cat((old_k, new_k)), torch.cat((old_v, new_v)), self.attention_specs[layer]
+                )
+                for queries, (old_k, old_v), (new_k, new_v) in zip(q.split(lengths), past, new, strict=True)
+            ]
+            return torch.cat(outputs)
+
+        num_computed = [keys.shape[0] for keys, _ in past]
+        batch = RaggedBatch.build(chunks, num_computed, device=self.embed_tokens.weight.device)
+        return self(batch, attend), new
+
+    def forward_decode(
+        self, token_ids: Sequence[int], past: Sequence[tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """`forward_prefill_ragged` with one new token for each sequence."""
+        return self.forward_prefill_ragged([[token] for token in token_ids], past)

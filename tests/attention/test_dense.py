@@ -1,15 +1,17 @@
 import itertools
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 
+import cblab.attention.dense
 from cblab.attention import (
     AttentionSpec,
     RaggedCausalAttention,
     UniformCausalAttention,
-    causal_mask,
     dense_attention,
     ragged_dense_attention,
     reference_attention,
@@ -31,23 +33,6 @@ def random_qkv(spec: AttentionSpec, num_queries: int, num_keys: int) -> tuple[Te
     return q, k, v
 
 
-def test_mask_is_aligned_at_the_bottom_right() -> None:
-    assert causal_mask(2, 5).int().tolist() == [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
-
-
-def test_mask_with_a_window_counts_the_query_itself() -> None:
-    assert causal_mask(3, 5, sliding_window=2).int().tolist() == [
-        [0, 1, 1, 0, 0],
-        [0, 0, 1, 1, 0],
-        [0, 0, 0, 1, 1],
-    ]
-
-
-def test_mask_refuses_queries_without_keys() -> None:
-    with pytest.raises(ValueError, match="3 queries for 2 keys"):
-        causal_mask(3, 2)
-
-
 def test_reference_is_a_softmax_weighted_mean() -> None:
     """One head, worked by hand: the second of three queries sees two keys."""
     spec = AttentionSpec(1, 1, head_dim=2, scale=0.5)
@@ -65,6 +50,42 @@ def test_dense_equals_its_definition(
     q, k, v = random_qkv(spec, *shape)
     expected = reference_attention(q, k, v, spec)
     torch.testing.assert_close(dense_attention(q, k, v, spec), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "window"), [((20, 29), None), ((20, 29), 6), ((29, 29), 6), ((16, 17), 20)]
+)
+def test_no_mask_grows_with_the_square_of_a_prompt(
+    shape: tuple[int, int], window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of((6, 2), window)
+    q, k, v = random_qkv(spec, *shape)
+    expected = reference_attention(q, k, v, spec)
+    sizes: list[tuple[int, int]] = []
+    true_mask = cblab.attention.dense.causal_mask
+
+    def recording_mask(num_queries: int, num_keys: int, *args: Any) -> Tensor:
+        sizes.append((num_queries, num_keys))
+        return true_mask(num_queries, num_keys, *args)
+
+    monkeypatch.setattr(cblab.attention.dense, "causal_mask", recording_mask)
+    monkeypatch.setattr(cblab.attention.dense, "_MASKED_QUERIES", 8)
+    torch.testing.assert_close(dense_attention(q, k, v, spec), expected, atol=1e-5, rtol=0)
+    assert max(queries for queries, _ in sizes) <= 8
+    if window is not None:
+        assert max(keys for _, keys in sizes) <= 8 + window - 1
+
+
+def test_torch_never_holds_the_scores() -> None:
+    """With grouped heads and a mask too, torch takes the kernel that works in pieces."""
+    spec = spec_of((6, 2))
+    for shape in ((9, 9), (3, 9)):
+        q, k, v = random_qkv(spec, *shape)
+        with profile(activities=[ProfilerActivity.CPU]) as recorded:
+            dense_attention(q, k, v, spec)
+        operations = {event.key for event in recorded.key_averages()}
+        assert "aten::_scaled_dot_product_flash_attention_for_cpu" in operations
+        assert not operations & {"aten::bmm", "aten::matmul", "aten::softmax"}
 
 
 def test_torch_is_causal_alone_would_be_wrong_for_fewer_queries_than_keys() -> None:

@@ -1,11 +1,14 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from cblab.attention.batch import RaggedBatch
 from cblab.attention.dense import reference_attention
 from cblab.attention.spec import AttentionSpec
+from cblab.core.contiguous_cache import ContiguousKVCache
 from cblab.core.dense_attend import DenseCacheAttention
-from cblab.core.kv_cache import DenseKVCache
+from cblab.core.kv_cache import DenseKVCache, SequenceKVCache
 
 SPECS = (
     AttentionSpec(num_heads=6, num_kv_heads=2, head_dim=5, scale=0.4),
@@ -29,14 +32,27 @@ def full_qkv(seed: int) -> list[list[tuple[torch.Tensor, torch.Tensor, torch.Ten
     ]
 
 
-def test_any_mixture_of_prefills_and_decodes_equals_whole_sequences() -> None:
+def dense() -> list[SequenceKVCache]:
+    return [DenseKVCache(SPECS) for _ in LENGTHS]
+
+
+def contiguous() -> list[SequenceKVCache]:
+    arena = ContiguousKVCache(SPECS, sum(LENGTHS))
+    caches = [arena.reserve(length) for length in LENGTHS]
+    return [cache for cache in caches if cache is not None]
+
+
+@pytest.mark.parametrize("new_caches", [dense, contiguous])
+def test_any_mixture_of_prefills_and_decodes_equals_whole_sequences(
+    new_caches: Callable[[], list[SequenceKVCache]],
+) -> None:
     """Step by step, with other tokens in each step, each query sees what it sees in the whole sequence."""
     inputs = full_qkv(seed=0)
     expected = [
         [reference_attention(q, k, v, spec) for q, k, v in qkv]
         for qkv, spec in zip(inputs, SPECS, strict=True)
     ]
-    caches = [DenseKVCache(SPECS) for _ in LENGTHS]
+    caches = new_caches()
     # How many new tokens each sequence brings: all prefill, decode beside chunks, a late start.
     steps = [(5, 3, 0), (1, 1, 4), (2, 0, 1), (1, 0, 6)]
     for step in steps:

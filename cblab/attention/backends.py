@@ -1,0 +1,92 @@
+"""Attention over a block pool by name: which kernels run, and the layout of the pool that they read."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from cblab.attention.layout import KVLayout, LayerKV
+from cblab.attention.paged import paged_decode_torch, paged_prefill_torch
+from cblab.attention.spec import AttentionSpec
+
+
+class PagedDecode(Protocol):
+    """Attention of one new token a sequence over all tokens of that sequence."""
+
+    def __call__(
+        self, q: Tensor, kv: LayerKV, block_tables: Tensor, context_lens: Tensor, spec: AttentionSpec
+    ) -> Tensor:
+        """Attend over keys and values that are all in the pool, the new token's own included.
+
+        Args:
+            q: `[num_seqs, num_heads, head_dim]`.
+            kv: the layer's pool; a pool whose layout the kernel does not read is a `ValueError`.
+            block_tables: `[num_seqs, max_blocks]`, int32; nothing behind a sequence's last block is used.
+            context_lens: `[num_seqs]`, int32, the new token counted.
+            spec: heads, scale and window.
+
+        Returns:
+            Like `q`. What slots outside the contexts hold, NaN included, has no part in it.
+        """
+
+
+class PagedPrefill(Protocol):
+    """Attention of chunks: each sequence's newest tokens over its cached ones and themselves."""
+
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        kv: LayerKV,
+        block_tables: Tensor,
+        cu_seqlens_q: Tensor,
+        context_lens: Tensor,
+        spec: AttentionSpec,
+    ) -> Tensor:
+        """Attend over a pool to which the new keys and values have been written already.
+
+        Args:
+            q: `[num_tokens, num_heads, head_dim]`, the chunks laid end to end.
+            k: `[num_tokens, num_kv_heads, head_dim]`, the new keys before storage rounded them: where it
+                does not, they need not be read back.
+            v: like `k`.
+            kv: as in `PagedDecode`.
+            block_tables: as in `PagedDecode`.
+            cu_seqlens_q: `[num_seqs + 1]`, int32; sequence s owns rows `cu_seqlens_q[s]:cu_seqlens_q[s + 1]`.
+            context_lens: `[num_seqs]`, int32, cached and new tokens of each.
+            spec: heads, scale and window.
+
+        Returns:
+            Like `q`. Query i of n in a sequence sees the keys up to position `context_len - n + i`.
+        """
+
+
+@dataclass(frozen=True)
+class AttentionBackend:
+    """A pair of kernels and the layout of the pool that both read."""
+
+    name: str
+    layout: KVLayout
+    decode: PagedDecode
+    prefill: PagedPrefill
+
+
+_BACKENDS = {
+    "torch": AttentionBackend("torch", KVLayout.NHD, paged_decode_torch, paged_prefill_torch),
+}
+_FASTEST_ON = {"cpu": "torch", "cuda": "torch"}
+
+
+def get_backend(name: str, device: torch.device | str) -> AttentionBackend:
+    """Return a backend by name; "auto" is the fastest that runs on `device`.
+
+    Raises:
+        ValueError: no backend has that name; the message lists them.
+    """
+    if name == "auto":
+        name = _FASTEST_ON.get(torch.device(device).type, "torch")
+    if name not in _BACKENDS:
+        raise ValueError(f"unknown attention_backend {name!r}; there are: auto, {', '.join(_BACKENDS)}")
+    return _BACKENDS[name]

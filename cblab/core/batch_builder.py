@@ -1,0 +1,91 @@
+"""From ids to tensors: the rows of a step, laid end to end as one `RaggedBatch` over the block pool."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cblab.attention.batch import RaggedBatch
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """One sequence's share of a batch.
+
+    Attributes:
+        token_ids: the new tokens, at least one.
+        num_computed_tokens: tokens before them, which the cache holds already.
+        block_table: ids of the blocks that hold the sequence, the new tokens' included.
+        num_logits: how many of the last new tokens' logits are wanted: 0 for a chunk that ends before its
+            prompt does, 1 to sample, more to score a text.
+    """
+
+    token_ids: Sequence[int]
+    num_computed_tokens: int
+    block_table: Sequence[int]
+    num_logits: int = 1
+
+
+def build_batch(rows: Sequence[BatchRow], block_size: int, device: torch.device | str = "cpu") -> RaggedBatch:
+    """Lay the rows' tokens end to end, in the order given; one-token rows first is the caller's part.
+
+    Raises:
+        ValueError: no row, a row without tokens, more logits than new tokens, or a block table too short for
+            the row's tokens.
+    """
+    if not rows:
+        raise ValueError("a batch needs at least one row")
+    for index, row in enumerate(rows):
+        _check(index, row, block_size)
+    lengths = np.array([len(row.token_ids) for row in rows])
+    cached = np.array([row.num_computed_tokens for row in rows])
+    wanted = np.array([row.num_logits for row in rows])
+    ends = lengths.cumsum()
+    # Row r of the batch is at `start + i` of the whole and at position `cached + i` of its sequence.
+    positions = np.arange(ends[-1]) + (cached - (ends - lengths)).repeat(lengths)
+    tables = _pad([row.block_table for row in rows])
+    blocks = tables[np.arange(len(rows)).repeat(lengths), positions // block_size]
+    logits_ends = wanted.cumsum()
+    logits_indices = np.arange(logits_ends[-1]) + (ends - logits_ends).repeat(wanted)
+    many = np.flatnonzero(lengths > 1)
+
+    def tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+        return torch.from_numpy(array).to(device, dtype)
+
+    return RaggedBatch(
+        input_ids=tensor(np.concatenate([row.token_ids for row in rows]), torch.int64),
+        positions=tensor(positions, torch.int64),
+        cu_seqlens_q=tensor(np.concatenate(([0], ends)), torch.int32),
+        context_lens=tensor(cached + lengths, torch.int32),
+        logits_indices=tensor(logits_indices, torch.int64),
+        slot_mapping=tensor(blocks * block_size + positions % block_size, torch.int64),
+        block_tables=tensor(tables, torch.int32),
+        num_decodes=int(many[0]) if len(many) else len(rows),
+    )
+
+
+def _check(index: int, row: BatchRow, block_size: int) -> None:
+    num_new = len(row.token_ids)
+    if not num_new:
+        raise ValueError(f"row {index} has no new token; leave it out of the batch")
+    if row.num_computed_tokens < 0:
+        raise ValueError(
+            f"row {index} has num_computed_tokens={row.num_computed_tokens}; it cannot be negative"
+        )
+    if not 0 <= row.num_logits <= num_new:
+        raise ValueError(f"row {index} wants the logits of {row.num_logits} of its {num_new} new tokens")
+    context_len = row.num_computed_tokens + num_new
+    if len(row.block_table) * block_size < context_len:
+        raise ValueError(
+            f"row {index} has {len(row.block_table)} blocks of {block_size} for {context_len} tokens: "
+            "allocate its slots before building the batch"
+        )
+
+
+def _pad(tables: Sequence[Sequence[int]]) -> np.ndarray:
+    """Block tables as one array, int64 `[num_seqs, longest]`, 0 behind each."""
+    padded = np.zeros((len(tables), max(map(len, tables))), dtype=np.int64)
+    for row, table in zip(padded, tables, strict=True):
+        row[: len(table)] = table
+    return padded

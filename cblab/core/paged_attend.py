@@ -1,0 +1,52 @@
+"""The model's `attend` over the paged cache."""
+
+import torch
+from torch import Tensor
+
+from cblab.attention.backends import AttentionBackend
+from cblab.attention.batch import RaggedBatch
+from cblab.core.paged_cache import PagedKVCache
+
+
+class PagedAttention:
+    """Attention of one step: writes the new keys and values, then decodes and chunks each have their kernel.
+
+    ```
+    sequences     [ d | d | d | c c c c c | c c ]      d: one query, c: a chunk
+    kernel          decode      prefill
+    ```
+
+    It moves no length: what a request has in the cache counts once the whole forward pass is done.
+
+    Raises:
+        ValueError: a batch without slot mapping and block tables, or a cache in another layout than the
+            backend reads.
+    """
+
+    def __init__(self, cache: PagedKVCache, batch: RaggedBatch, backend: AttentionBackend) -> None:
+        if batch.slot_mapping is None or batch.block_tables is None:
+            raise ValueError("the batch has no slot_mapping and block_tables: make it with build_batch")
+        if cache.layout is not backend.layout:
+            raise ValueError(
+                f"backend {backend.name!r} reads a pool in {backend.layout.value}, the cache is in "
+                f"{cache.layout.value}: build it with layout=backend.layout"
+            )
+        self._cache, self._backend = cache, backend
+        self._slot_mapping, self._block_tables = batch.slot_mapping, batch.block_tables
+        self._context_lens = batch.context_lens
+        self._num_decodes = batch.num_decodes
+        # Each decoding sequence has one row, so that the chunks' rows begin at `num_decodes` as well.
+        self._cu_seqlens_q = batch.cu_seqlens_q[batch.num_decodes :] - batch.num_decodes
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """See `Attend`."""
+        self._cache.write(layer, self._slot_mapping, k, v)
+        kv, spec, n = self._cache.layer(layer), self._cache.specs[layer], self._num_decodes
+        tables, lengths = self._block_tables, self._context_lens
+        outputs = []
+        if n:
+            outputs.append(self._backend.decode(q[:n], kv, tables[:n], lengths[:n], spec))
+        if n < len(lengths):
+            chunks = q[n:], k[n:], v[n:], kv, tables[n:], self._cu_seqlens_q, lengths[n:], spec
+            outputs.append(self._backend.prefill(*chunks))
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
