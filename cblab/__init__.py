@@ -7,13 +7,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cblab.core.config import EngineConfig
     from cblab.core.sampling_params import SamplingParams
     from cblab.model import ModelConfig, load_model
+    from cblab.serving import LLM
     from cblab.tokenization import load_tokenizer
 
-__all__ = ["ModelConfig", "SamplingParams", "load_model", "load_tokenizer"]
+__all__ = ["LLM", "EngineConfig", "ModelConfig", "SamplingParams", "load_model", "load_tokenizer"]
 
 _HOMES = {
+    "EngineConfig": "cblab.core.config",
+    "LLM": "cblab.serving.llm",
     "ModelConfig": "cblab.model.config",
     "SamplingParams": "cblab.core.sampling_params",
     "load_model": "cblab.model",

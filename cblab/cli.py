@@ -62,14 +62,9 @@ def generate(
         params = SamplingParams(
             max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
         )
-        source = _checkpoint(model)
-        from cblab.core.generate import generate as stream
-        from cblab.model import load_model
-        from cblab.tokenization import load_tokenizer
+        from cblab.serving import LLM
 
-        # float32: CPUs are several times slower in bfloat16.
-        loaded = load_model(source, dtype="float32")
-        events = stream(loaded, load_tokenizer(source), [text], params)
+        events = LLM(_checkpoint(model), max_num_seqs=1).stream(text, params)
     for event in events:
         sys.stdout.write(event.text)
         sys.stdout.flush()
@@ -221,6 +216,6 @@ def _read_stdin() -> str:
 def _checkpoint(model: str | None) -> str:
     """The folder of a bundled model, named or not, or whatever else was given."""
     from cblab import assets
+    from cblab.serving.loading import checkpoint_source
 
-    is_bundled = model in (None, assets.BUNDLED_MODEL, assets.DRAFT_MODEL)
-    return str(assets.path(model or assets.BUNDLED_MODEL)) if is_bundled else str(model)
+    return str(checkpoint_source(model or assets.BUNDLED_MODEL))

@@ -9,10 +9,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cblab import assets
-from cblab.core.generate import generate
 from cblab.core.sampling_params import SamplingParams
 from cblab.memory import checkpoint_sizes, count_parameters
 from cblab.model import Decoder, ModelConfig, load_model
+from cblab.serving import LLM
 from cblab.tokenization import BPETokenizer, load_tokenizer
 from cblab.training.corpus import make_corpus
 from cblab.training.settings import make_settings
@@ -51,10 +51,8 @@ def tokenizer() -> BPETokenizer:
 
 
 def greedy(model: Decoder, tokenizer: BPETokenizer, prompts: list[str], max_tokens: int) -> list[list[int]]:
-    replies: list[list[int]] = [[] for _ in prompts]
-    for event in generate(model, tokenizer, prompts, SamplingParams(temperature=0, max_tokens=max_tokens)):
-        replies[event.prompt_index].append(event.token_id)
-    return replies
+    params = SamplingParams(temperature=0, max_tokens=max_tokens)
+    return [one.outputs[0].token_ids for one in LLM(model, tokenizer).generate(prompts, params)]
 
 
 def test_both_fit_in_twelve_megabytes() -> None:
@@ -94,7 +92,7 @@ def test_transformers_reads_it_and_says_the_same(name: str) -> None:
     assert encoded["input_ids"][0].tolist() == tokenizer.encode(prompt)
     reply = theirs.generate(**encoded, max_new_tokens=40, do_sample=False)[0, encoded["input_ids"].shape[1] :]
     params = SamplingParams(temperature=0, max_tokens=40)
-    assert [event.token_id for event in generate(ours, tokenizer, prompt, params)] == reply.tolist()
+    assert LLM(ours, tokenizer).generate(prompt, params)[0].outputs[0].token_ids == reply.tolist()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from cblab import cli
-from cblab.core.generate import generate
 from cblab.core.sampling_params import SamplingParams
 from cblab.model import load_model
+from cblab.serving import LLM
 from cblab.tokenization import BPETokenizer
 
 PROMPT = "Once upon"
 
 
 def expected_text(checkpoint: Path, params: SamplingParams) -> str:
-    events = generate(load_model(checkpoint), BPETokenizer.load(checkpoint), [PROMPT], params)
-    return "".join(event.text for event in events)
+    llm = LLM(load_model(checkpoint), BPETokenizer.load(checkpoint), num_blocks=32)
+    return llm.generate(PROMPT, params)[0].outputs[0].text
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str, str]:

@@ -17,7 +17,7 @@ PHASES = PhaseSeconds(schedule=0.001, build=0.002, forward=0.050, sample=0.005, 
 
 
 def blocks(used: int, free: int, cached: int) -> BlockStats:
-    return BlockStats(used + free + cached, used, free, cached, 0, 0, 0, 0, 0, 0, 0)
+    return BlockStats(used + free + cached, used, free, cached, 0, 0, 0, 0, 0, 0)
 
 
 def add(

@@ -1,0 +1,453 @@
+"""The engine: one `step` after another, each a plan, a batch, a forward pass, and a token for whoever is due.
+
+```
+add_request ──► inbox ──► Scheduler.schedule ──► StepPlan
+                                                   │  rows of token ids
+                                               ModelRunner ──► logits ──► sampler ──► tokens
+                                                   │                                    │
+                            PagedKVCache ◄─────────┘        OutputProcessor ◄───────────┘
+                                                                   └──► RequestOutputs
+```
+"""
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from cblab.core.batch_builder import BatchRow, build_batch
+from cblab.core.block_manager import BlockManager
+from cblab.core.clock import Clock, WallClock
+from cblab.core.config import EngineConfig
+from cblab.core.errors import ForwardPassError
+from cblab.core.intake import Arrival, Intake, OnToken, Prompt
+from cblab.core.integrity import check_engine
+from cblab.core.logprobs import score_rows
+from cblab.core.model_runner import LanguageModel, ModelRunner, choose_backend, make_cache
+from cblab.core.output_processor import OutputProcessor
+from cblab.core.outputs import RequestOutput
+from cblab.core.parts import Parts
+from cblab.core.plan import ScheduledRequest, StepPlan
+from cblab.core.request import FinishReason, Request, RequestStatus
+from cblab.core.sampler import SamplerOutput, SamplingRow, sample
+from cblab.core.sampling_params import SamplingParams
+from cblab.core.scheduler import Scheduler
+from cblab.core.stats import EngineCounters, EngineStats, PhaseSeconds
+from cblab.core.trace import Trace
+from cblab.tokenization import Tokenizer
+
+logger = logging.getLogger("cblab.engine")
+logging.getLogger("cblab").addHandler(logging.NullHandler())  # quiet, until a program asks for more
+
+
+class Engine:
+    """Continuous batching over a paged KV cache.
+
+    `add_request` and `abort` may be called from any thread, and from callbacks; `step` by one at a time.
+
+    Args:
+        model: a `Decoder`, a `TinyLLM`, or whatever keeps the same protocol.
+        tokenizer: None for an engine that takes and gives token ids alone.
+        config: see `EngineConfig`.
+        parts: the reader's own parts, in the place of cblab's.
+        clock: what all times are on; `SimulatedClock` makes them the same on every machine.
+        trace: takes one record a step; None keeps none.
+
+    Raises:
+        ValueError: a setting that does not go with the model or with another one.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer | None = None,
+        config: EngineConfig | None = None,
+        *,
+        parts: Parts | None = None,
+        clock: Clock | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        self.config = config = config or EngineConfig()
+        self.parts = parts = parts or Parts()
+        self.clock: Clock = clock or WallClock()
+        self.trace = trace
+        device = next(iter(model.parameters())).device
+        self.backend = choose_backend(config.attention_backend, parts, device)
+        self.cache = make_cache(model, config, self.backend.layout)
+        num_blocks = self.cache.num_blocks
+        self.block_manager = (parts.block_manager or BlockManager)(
+            num_blocks,
+            config.block_size,
+            enable_prefix_caching=config.enable_prefix_caching,
+            num_host_blocks=config.num_host_blocks,
+        )
+        self.scheduler = (parts.scheduler or Scheduler)(config, self.block_manager, num_blocks)
+        self.runner = ModelRunner(model, self.cache, self.backend, parts.build_batch or build_batch)
+        self.sampler = parts.sampler or sample
+        self.tokenizer = tokenizer
+        self.requests: dict[str, Request] = {}  # the unfinished ones
+        self._intake = Intake(model.config, tokenizer, config, num_blocks * config.block_size)
+        self._outputs = OutputProcessor(tokenizer)
+        self._counters = EngineCounters()
+        self._lock = threading.Lock()  # over `requests`, and over what other threads leave for the next step:
+        self._inbox: list[tuple[Prompt, list[Request]]] = []
+        self._aborts: list[str] = []
+        self._stepping = threading.Lock()
+        self._numbers = count()
+        self._deadlines: list[tuple[float, str]] = []
+        self._ended: dict[str, str] = {}  # since the last step's record, with reasons
+        if trace is not None:
+            self.block_manager.on_event = trace.add_block_event
+        logger.info("%d blocks of %d tokens, attention: %s", num_blocks, config.block_size, self.backend.name)
+
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether `step` has anything to do."""
+        with self._lock:
+            return bool(self.requests)
+
+    def add_request(
+        self,
+        prompt: Prompt,
+        params: SamplingParams | None = None,
+        *,
+        request_id: str | None = None,
+        priority: int = 0,
+        cache_salt: str = "",
+        deadline: float | None = None,
+        on_token: OnToken | None = None,
+    ) -> str:
+        """Queue a prompt, and return its request id.
+
+        Args:
+            prompt: text, or token ids.
+            params: sampling parameters; None for the defaults.
+            request_id: unique among the unfinished ones; None makes one up.
+            priority: smaller is more urgent; used under `scheduling_policy="priority"` alone.
+            cache_salt: cached blocks are shared only among requests of the same salt.
+            deadline: seconds from now, after which it is aborted.
+            on_token: called as `on_token(request, token_id)` after each token, in the thread that steps. What
+                it raises fails this request alone.
+
+        Raises:
+            ValueError: an id that is taken, or a request that can never run.
+        """
+        request_id = f"request-{next(self._numbers)}" if request_id is None else request_id
+        arrival = Arrival(request_id, self.clock.now(), priority, cache_salt, deadline, on_token)
+        requests = self._intake.make(prompt, params or SamplingParams(), arrival)
+        with self._lock:
+            taken = next((one.request_id for one in requests if one.request_id in self.requests), None)
+            if taken is not None:
+                raise ValueError(f"request_id {taken!r} is taken by a request that is not finished")
+            self.requests |= {request.request_id: request for request in requests}
+            self._inbox.append((prompt, requests))
+        logger.debug("%s: added, %d prompt tokens", request_id, requests[0].num_prompt_tokens)
+        return request_id
+
+    def abort(self, request_id: str) -> None:
+        """End a request, with all its samples; it keeps what it has. A finished or unknown id is no error.
+
+        It takes effect before the next token of the request would be added, and the next `step` returns it.
+        """
+        with self._lock:
+            self._aborts.append(request_id)
+
+    def step(self) -> list[RequestOutput]:
+        """Compute one step, and return the requests that have changed in it.
+
+        Raises:
+            ForwardPassError: the step broke, and the requests in it failed; the others and the engine go on.
+            RuntimeError: called while a step is running, or nothing can ever be scheduled.
+        """
+        if not self._stepping.acquire(blocking=False):
+            raise RuntimeError("step() is running already: call it from one thread, and not from a callback")
+        try:
+            return self._step()
+        finally:
+            self._stepping.release()
+
+    def stats(self) -> EngineStats:
+        """Return the counts and times since the engine was made, and how full it is now."""
+        with self._lock:
+            return self._counters.snapshot(
+                num_waiting=len(self.scheduler.waiting) + len(self._inbox),
+                num_running=len(self.scheduler.running),
+                blocks=self.block_manager.stats(),
+            )
+
+    def check_integrity(self) -> None:
+        """Hold the invariants between two steps; costs as much as there are blocks and requests.
+
+        Raises:
+            IntegrityError: the first one that does not hold.
+        """
+        with self._lock:
+            added = {id(request) for _, requests in self._inbox for request in requests}
+            known = [request for request in self.requests.values() if id(request) not in added]
+        check_engine(known, self.scheduler, self.block_manager, self.config.block_size)
+
+    def warmup(self) -> float:
+        """Run a prompt chunk and a decode through the model, and return the seconds that they took.
+
+        The first passes are slow: memory is mapped, kernels are chosen or compiled. No request, statistic or
+        cached block is touched.
+
+        Raises:
+            RuntimeError: requests are unfinished.
+        """
+        if self.has_unfinished:
+            raise RuntimeError("warmup() is for an engine without requests: call it first")
+        started = time.perf_counter()
+        block_size = self.config.block_size
+        num_tokens = min(self.config.max_num_batched_tokens, self._intake.max_model_len - 1)
+        num_tokens = min(num_tokens, self.block_manager.stats().free * block_size - 1)
+        if num_tokens > 0 and self.block_manager.allocate_slots("warmup", num_tokens + 1) is not None:
+            table = self.block_manager.block_table("warmup")
+            for tokens, computed in (([0] * num_tokens, 0), ([0], num_tokens)):
+                self.runner.forward(self.runner.build([BatchRow(tokens, computed, table, 1)]))
+            self.block_manager.free("warmup")
+        return time.perf_counter() - started
+
+    def _step(self) -> list[RequestOutput]:
+        started, phases = self.clock.now(), PhaseSeconds()
+        moved = self._take_in()
+        with phases.measure("schedule"):
+            plan = self.scheduler.schedule(started)
+        for request_id in plan.admitted:
+            self._counters.admitted(self.requests[request_id])
+        for request_id in plan.exhausted:
+            logger.info("%s: fills the whole pool alone, ends", request_id)
+            self._finish(self.requests[request_id], FinishReason.LENGTH)
+        if plan.scheduled:
+            try:
+                due, sampled = self._compute(plan, phases)
+                self.clock.step_done(plan)
+                with phases.measure("output"):
+                    self._advance(plan)
+                    self._append(due, sampled)
+            except BaseException as error:
+                self._fail(plan, error)
+                raise
+        elif self.requests and not (moved or plan.preempted or plan.exhausted):
+            raise RuntimeError(f"the scheduler plans nothing for {len(self.requests)} unfinished requests")
+        with phases.measure("output"):
+            outputs = self._outputs.take_outputs()
+        self._record(plan, started, phases)
+        return outputs
+
+    def _take_in(self) -> bool:
+        """Hand new requests to the scheduler, end what is aborted or late; return whether there was any."""
+        with self._lock:
+            arrived, self._inbox = self._inbox, []
+        for prompt, requests in arrived:
+            first = requests[0]
+            self._outputs.open(first.request_id, prompt if isinstance(prompt, str) else None, requests)
+            if self.trace is not None:
+                self.trace.add_arrival(first.request_id, first.arrival_time)
+            try:
+                self.scheduler.add(first)
+            except ValueError as error:  # what cannot run has been refused before: a reader's own scheduler
+                self._finish(first, FinishReason.ERROR, error=error)
+            if first.deadline is not None:
+                heapq.heappush(self._deadlines, (first.deadline, first.request_id))
+        moved = self._carry_out_aborts()
+        while self._deadlines and self._deadlines[0][0] <= self.clock.now():
+            _, request_id = heapq.heappop(self._deadlines)
+            for request in self._outputs.members(request_id):
+                self._finish(request, FinishReason.ABORT, stop_reason="deadline")
+                moved = True
+        return moved
+
+    def _carry_out_aborts(self) -> bool:
+        with self._lock:
+            aborted, self._aborts = self._aborts, []
+        members = [request for request_id in aborted for request in self._outputs.members(request_id)]
+        for request in members:
+            self._finish(request, FinishReason.ABORT)
+        return bool(members)
+
+    @torch.inference_mode()
+    def _compute(self, plan: StepPlan, phases: PhaseSeconds) -> tuple[list[Request], SamplerOutput]:
+        """One forward pass; return the requests that are due a token, and their tokens."""
+        with phases.measure("build"):
+            batch = self.runner.build([self._batch_row(one) for one in plan.scheduled])
+        with phases.measure("forward"):
+            logits = self.runner.forward(batch, plan.block_ops)
+        with phases.measure("sample"):
+            due, indices = self._due(plan, logits)
+            rows = [_sampling_row(request) for request in due]
+            if not due:  # nothing but chunks that leave some of their prompt for later
+                return [], SamplerOutput([], [], {})
+            # As a rule each row is due one token, in the rows' order: then there is nothing to pick.
+            picked = logits if indices == list(range(logits.shape[0])) else logits[indices]
+            return due, self.sampler(picked, rows)
+
+    def _batch_row(self, one: ScheduledRequest) -> BatchRow:
+        request, start = self.requests[one.request_id], one.num_computed_tokens
+        return BatchRow(
+            token_ids=request.token_ids(start, start + one.num_new_tokens),
+            num_computed_tokens=start,
+            block_table=self.block_manager.block_table(one.request_id),
+            num_logits=_num_logits(request, one),
+        )
+
+    def _due(self, plan: StepPlan, logits: Tensor) -> tuple[list[Request], list[int]]:
+        """Return who is due a token, and which row of the logits each samples from; score prompts by the way.
+
+        The samples of one prompt draw their first tokens from the same row.
+        """
+        due: list[Request] = []
+        indices: list[int] = []
+        end = 0
+        for one in plan.scheduled:
+            request = self.requests[one.request_id]
+            begin, end = end, end + _num_logits(request, one)
+            if _scores_prompt(request, one):
+                _score_prompt(request, one, logits[begin:end])
+            if one.is_caught_up and request.num_tokens < request.max_length:
+                samples = (request, *request.siblings)
+                due += samples
+                indices += [end - 1] * len(samples)
+        return due, indices
+
+    def _advance(self, plan: StepPlan) -> None:
+        """Count the step's tokens as computed, once, after all layers; make full blocks findable."""
+        for one in plan.scheduled:
+            request, before = self.requests[one.request_id], one.num_computed_tokens
+            after = request.num_computed_tokens = before + one.num_new_tokens
+            if after // self.config.block_size > before // self.config.block_size:
+                self.block_manager.cache_blocks(
+                    one.request_id, request.token_ids(0, after), after, request.cache_salt
+                )
+            if one.is_caught_up:
+                self._fork(request)
+                if request.num_tokens >= request.max_length:  # a prompt that was only to be scored
+                    self._finish(request, FinishReason.LENGTH)
+
+    def _fork(self, request: Request) -> None:
+        """Let the other samples of a computed prompt go on from its blocks."""
+        for sibling in request.siblings:
+            self.block_manager.fork(request.request_id, sibling.request_id)
+            sibling.num_computed_tokens = request.num_computed_tokens
+            sibling.num_cached_tokens = request.num_cached_tokens
+            sibling.first_scheduled_time = request.first_scheduled_time
+            self.scheduler.add_running(sibling)
+        request.siblings = ()
+
+    def _append(self, due: Sequence[Request], sampled: SamplerOutput) -> None:
+        now = self.clock.now()
+        for row, request in enumerate(due):
+            if request.is_finished:  # aborted by the callback of a request before it
+                continue
+            if row in sampled.errors:
+                self._finish(request, FinishReason.ERROR, error=sampled.errors[row])
+                continue
+            request.first_token_time = now if request.first_token_time is None else request.first_token_time
+            logprob = sampled.logprobs[row]
+            if logprob is not None:
+                request.logprobs.append(logprob)
+                request.cumulative_logprob += logprob.logprob
+            end = self._outputs.append(request, sampled.token_ids[row])
+            self._call_back(request, sampled.token_ids[row])
+            if end is not None and not request.is_finished:
+                self._finish(request, end[0], stop_reason=end[1])
+
+    def _call_back(self, request: Request, token_id: int) -> None:
+        if request.on_token is None:
+            return
+        try:
+            request.on_token(request, token_id)
+        except Exception as error:
+            self._finish(request, FinishReason.ERROR, error=error)
+        self._carry_out_aborts()
+
+    def _finish(
+        self,
+        request: Request,
+        reason: FinishReason,
+        *,
+        stop_reason: int | str | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """End a request and free its blocks; samples that still wait for its prompt end with it."""
+        ending = (request, *request.siblings)
+        request.siblings = ()
+        for one in ending:
+            if one.is_finished:
+                continue
+            self.scheduler.remove(one)
+            one.finish(reason, self.clock.now(), stop_reason=stop_reason, error=error)
+            self._outputs.finish(one)
+            self._counters.finished(one)
+            self._ended[one.request_id] = reason.value
+            with self._lock:
+                del self.requests[one.request_id]
+            level = logging.WARNING if error is not None else logging.DEBUG
+            logger.log(
+                level, "%s: %s%s", one.request_id, reason.value, "" if error is None else f": {error!r}"
+            )
+
+    def _fail(self, plan: StepPlan, error: BaseException) -> None:
+        """Clean up after a step that broke: whatever it may have half done is thrown away.
+
+        Raises:
+            ForwardPassError: from any `Exception`; a KeyboardInterrupt goes its way.
+        """
+        failed = [self.requests[one.request_id] for one in plan.scheduled if one.request_id in self.requests]
+        for request in failed:
+            self._finish(request, FinishReason.ERROR, error=error)
+        for request_id in plan.preempted:  # their blocks may not have reached host memory
+            loser = self.requests.get(request_id)
+            if loser is not None and loser.status is RequestStatus.PREEMPTED:
+                self.scheduler.restart(loser)
+        if isinstance(error, Exception):
+            names = [one.request_id for one in failed]
+            raise ForwardPassError(names, self._outputs.take_outputs(), error) from error
+
+    def _record(self, plan: StepPlan, started: float, phases: PhaseSeconds) -> None:
+        self._counters.step(plan, phases)
+        ended, self._ended = self._ended, {}
+        if self.trace is not None:
+            self.trace.add_step(
+                plan,
+                start=started,
+                end=self.clock.now(),
+                finished=ended,
+                blocks=self.block_manager.stats(),
+                num_waiting=len(self.scheduler.waiting),
+                num_running=len(self.scheduler.running),
+                phases=phases,
+            )
+
+
+def _sampling_row(request: Request) -> SamplingRow:
+    return SamplingRow(
+        request.params,
+        request.prompt_token_ids,
+        request.output_token_ids,
+        request.seed,
+        request.sample_index,
+        request.stop_token_ids,
+    )
+
+
+def _scores_prompt(request: Request, one: ScheduledRequest) -> bool:
+    return request.params.prompt_logprobs is not None and one.num_computed_tokens < request.num_prompt_tokens
+
+
+def _num_logits(request: Request, one: ScheduledRequest) -> int:
+    """How many of its last rows a request wants the logits of."""
+    return one.num_new_tokens if _scores_prompt(request, one) else int(one.is_caught_up)
+
+
+def _score_prompt(request: Request, one: ScheduledRequest, logits: Tensor) -> None:
+    """Note the logprob of each prompt token that follows one of this chunk's; `logits` has a row for each."""
+    first = one.num_computed_tokens + 1
+    following = request.prompt_token_ids[first : first + one.num_new_tokens]
+    scores = score_rows(logits[: len(following)], following, request.params.prompt_logprobs or 0)
+    request.prompt_logprobs.update(zip(range(first, first + len(following)), scores, strict=True))

@@ -1,0 +1,115 @@
+"""The part of the engine that touches tensors: block copies, the forward pass, and whose logits are whose."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from cblab.attention.backends import AttentionBackend, get_backend
+from cblab.attention.batch import RaggedBatch
+from cblab.attention.dense import Attend
+from cblab.attention.layout import KVLayout
+from cblab.core.batch_builder import BatchRow
+from cblab.core.config import EngineConfig
+from cblab.core.kv_storage import StorageDtype, bytes_per_block
+from cblab.core.paged_attend import PagedAttention
+from cblab.core.paged_cache import PagedKVCache
+from cblab.core.parts import BatchBuilderPart, Parts
+from cblab.core.plan import BlockOp
+from cblab.core.pool_size import free_memory_bytes, pool_size
+from cblab.model.config import ModelConfig
+
+
+class LanguageModel(Protocol):
+    """What is needed of a model: its sizes, and logits `[num_logits, vocab_size]` for a batch."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's sizes."""
+
+    def __call__(self, batch: RaggedBatch, attend: Attend) -> Tensor:
+        """Return the logits of the rows that the batch asks for."""
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Return the weights, whose dtype and device are the cache's too."""
+
+
+class ModelRunner:
+    """One model over one paged cache; it knows rows of tokens and no requests."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        cache: PagedKVCache,
+        backend: AttentionBackend,
+        build_batch: BatchBuilderPart,
+    ) -> None:
+        self.model = model
+        self.cache = cache
+        self.backend = backend
+        self.device = next(iter(model.parameters())).device
+        self._build_batch = build_batch
+
+    def build(self, rows: Sequence[BatchRow]) -> RaggedBatch:
+        """Lay the rows' tokens end to end, on the model's device."""
+        return self._build_batch(rows, self.cache.block_size, self.device)
+
+    @torch.inference_mode()
+    def forward(self, batch: RaggedBatch, block_ops: Sequence[BlockOp] = ()) -> Tensor:
+        """Carry out the block copies, then one pass that also writes the batch's keys and values.
+
+        Returns `[num_logits, vocab_size]`, the rows' logits in their order.
+        """
+        self.cache.apply(block_ops)
+        return self.model(batch, PagedAttention(self.cache, batch, self.backend))
+
+
+def choose_backend(name: str, parts: Parts, device: torch.device) -> AttentionBackend:
+    """Return the backend of this name, with a reader's own kernels in the place of its own.
+
+    A kernel says in an attribute `layout` that it reads another layout than the backend's. Then both kernels
+    must be replaced, since both read one pool.
+
+    Raises:
+        ValueError: an unknown name, or kernels that read different layouts.
+    """
+    backend = get_backend(name, device)
+    decode, prefill = parts.paged_decode or backend.decode, parts.paged_prefill or backend.prefill
+    decode_layout, layout = (getattr(one, "layout", backend.layout) for one in (decode, prefill))
+    if decode_layout is not layout:
+        raise ValueError(
+            f"paged_decode reads a pool in {decode_layout.value} and paged_prefill in {layout.value}: one "
+            "pool cannot be both, replace both or neither"
+        )
+    own = [one for one in ("paged_decode", "paged_prefill") if getattr(parts, one) is not None]
+    name = f"{backend.name} with own {' and '.join(own)}" if own else backend.name
+    return AttentionBackend(name, layout, decode, prefill)
+
+
+def make_cache(model: LanguageModel, config: EngineConfig, layout: KVLayout) -> PagedKVCache:
+    """Make the pool that a model and a config ask for; where no number of blocks is given, memory decides.
+
+    Raises:
+        ValueError: `config.dtype` is not what the model computes in, or too little memory is free.
+    """
+    weight = next(iter(model.parameters()))
+    computed_in = str(weight.dtype).removeprefix("torch.")
+    if config.dtype not in ("auto", computed_in):
+        raise ValueError(f"dtype={config.dtype!r}, but the model has been loaded in {computed_in}")
+    stored_in = cast(StorageDtype, computed_in if config.kv_cache_dtype == "auto" else config.kv_cache_dtype)
+    specs = model.config.attention_specs
+    return PagedKVCache(
+        specs,
+        pool_size(
+            config,
+            bytes_per_block(specs, config.block_size, stored_in),
+            model.config.max_position_embeddings,
+            free_memory_bytes(weight.device),
+        ),
+        config.block_size,
+        layout=layout,
+        dtype=stored_in,
+        device=weight.device,
+        num_host_blocks=config.num_host_blocks,
+    )

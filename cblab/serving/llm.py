@@ -1,0 +1,252 @@
+"""`LLM`: the engine for whoever has all prompts at hand and waits for the answers."""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+
+from tqdm import tqdm
+
+from cblab.core.beam_search import BeamSearchOutput, BeamSearchParams, beam_search
+from cblab.core.clock import Clock
+from cblab.core.config import EngineConfig
+from cblab.core.engine import Engine
+from cblab.core.errors import ForwardPassError
+from cblab.core.intake import Prompt
+from cblab.core.logprobs import TokenLogprobs
+from cblab.core.model_runner import LanguageModel
+from cblab.core.outputs import RequestOutput
+from cblab.core.parts import Parts
+from cblab.core.sampling_params import SamplingParams
+from cblab.core.trace import Trace
+from cblab.serving.loading import load
+from cblab.tokenization import Tokenizer
+
+_BAR_AFTER_S = 1.0  # a batch that is done sooner needs no progress bar
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """What one step has added to one sample of one prompt.
+
+    `text` is what has become safe to show: empty while a character is half-finished, or while a stop string
+    may be under way. `finish_reason` is set on a sample's last event.
+    """
+
+    prompt_index: int
+    sample_index: int
+    token_ids: tuple[int, ...]
+    text: str
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """How likely a model finds a text. The first token has no logprob: nothing precedes it."""
+
+    token_ids: list[int]
+    logprobs: list[TokenLogprobs | None]
+
+    @property
+    def total_logprob(self) -> float:
+        """Natural logarithm of the probability of all tokens after the first."""
+        return sum(one.logprob for one in self.logprobs if one is not None)
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean negative logprob of the tokens after the first; NaN where there are none."""
+        num_scored = len(self.token_ids) - 1
+        return math.exp(-self.total_logprob / num_scored) if num_scored else math.nan
+
+
+class LLM:
+    """A model that answers prompts, many at once: `LLM("story-4m").generate(["Once upon a time"])`.
+
+    Args:
+        model: a bundled model's name, a checkpoint folder, a hub id, or a model that is loaded already.
+        tokenizer: a tokenizer, or where to load one from; None loads the model's own.
+        skip_tokenizer_init: work without a tokenizer, ids in and ids out.
+        device: "cpu", "cuda" or "auto", for a model that is to be loaded.
+        parts: see `Parts`.
+        clock: see `Engine`.
+        trace: see `Engine`.
+        settings: the fields of `EngineConfig`, by name.
+
+    Raises:
+        TypeError: a setting that `EngineConfig` does not have.
+        ValueError: a setting that makes no sense, alone or with this model.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | LanguageModel,
+        tokenizer: str | Path | Tokenizer | None = None,
+        *,
+        skip_tokenizer_init: bool = False,
+        device: str = "auto",
+        parts: Parts | None = None,
+        clock: Clock | None = None,
+        trace: Trace | None = None,
+        **settings: Any,
+    ) -> None:
+        config = _engine_config(settings)
+        if isinstance(model, str | Path):
+            model, tokenizer = load(
+                model, tokenizer, dtype=config.dtype, device=device, skip_tokenizer_init=skip_tokenizer_init
+            )
+        elif isinstance(tokenizer, str | Path):
+            raise ValueError(f"a loaded model comes with a loaded tokenizer or with none, got {tokenizer!r}")
+        self.engine = Engine(model, tokenizer, config, parts=parts, clock=clock, trace=trace)
+        # Whose outputs are whose: a stream may be half read while another call steps the same engine.
+        self._queues: dict[str, deque[RequestOutput]] = {}
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer, or None where there is none."""
+        return self.engine.tokenizer
+
+    def generate(
+        self,
+        prompts: str | Sequence[int] | Sequence[Prompt],
+        params: SamplingParams | Sequence[SamplingParams] | None = None,
+        *,
+        use_tqdm: bool = True,
+    ) -> list[RequestOutput]:
+        """Answer prompts, and return one output each in their order.
+
+        Args:
+            prompts: a text or a list of token ids, one or many.
+            params: one for all or one each; None for the defaults.
+            use_tqdm: show a progress bar where it takes longer than a second.
+
+        Raises:
+            ValueError: a prompt or a parameter that makes no sense; nothing has been computed then.
+            ForwardPassError: a step broke; what is left of the prompts is aborted, the next call works.
+        """
+        finished: dict[str, RequestOutput] = {}
+        request_ids = self._add(prompts, params)
+        with tqdm(total=len(request_ids), unit=" prompts", delay=_BAR_AFTER_S, disable=not use_tqdm) as bar:
+            for output in self._run(request_ids):
+                if output.finished:
+                    finished[output.request_id] = output
+                    bar.update()
+        return [finished[request_id] for request_id in request_ids]
+
+    def stream(
+        self,
+        prompts: str | Sequence[int] | Sequence[Prompt],
+        params: SamplingParams | Sequence[SamplingParams] | None = None,
+    ) -> Iterator[StreamEvent]:
+        """Answer prompts, and give each new piece as soon as its step is done; arguments as in `generate`.
+
+        An iterator that is dropped half-way aborts what is left of its requests.
+        """
+        request_ids = self._add(prompts, params)
+        index = {request_id: i for i, request_id in enumerate(request_ids)}
+        return self._events(request_ids, index)
+
+    def score(self, texts: str | Sequence[int] | Sequence[Prompt], num_top: int = 0) -> list[TextScore]:
+        """Return the logprob of each token of given texts, and of the `num_top` likeliest in its place."""
+        params = SamplingParams(max_tokens=0, prompt_logprobs=num_top)
+        return [
+            TextScore(one.prompt_token_ids, cast("list[TokenLogprobs | None]", one.prompt_logprobs))
+            for one in self.generate(texts, params)
+        ]
+
+    def beam_search(
+        self, prompts: str | Sequence[int] | Sequence[Prompt], params: BeamSearchParams
+    ) -> list[BeamSearchOutput]:
+        """Return the likeliest continuations of each prompt; see `cblab.core.beam_search`."""
+        return beam_search(self.engine, _as_list(prompts), params)
+
+    def _add(
+        self,
+        prompts: str | Sequence[int] | Sequence[Prompt],
+        params: SamplingParams | Sequence[SamplingParams] | None,
+    ) -> list[str]:
+        """Add all prompts or, where one is refused, none."""
+        each = _as_list(prompts)
+        given = [params or SamplingParams()] * len(each) if not isinstance(params, Sequence) else params
+        if len(given) != len(each):
+            raise ValueError(
+                f"{len(each)} prompts but {len(given)} sampling parameters: give one for all or one each"
+            )
+        request_ids: list[str] = []
+        queue: deque[RequestOutput] = deque()
+        for index, (prompt, one) in enumerate(zip(each, given, strict=True)):
+            try:
+                request_ids.append(self.engine.add_request(prompt, one))
+            except ValueError as error:
+                self._abandon(request_ids)
+                raise ValueError(f"prompt {index}: {error}") from error
+            self._queues[request_ids[-1]] = queue
+        return request_ids
+
+    def _run(self, request_ids: Sequence[str]) -> Iterator[RequestOutput]:
+        """Step the engine until these requests have ended; give their outputs as they come."""
+        if not request_ids:
+            return
+        queue, num_left = self._queues[request_ids[0]], len(request_ids)
+        try:
+            while num_left:
+                while not queue:
+                    self._step()
+                output = queue.popleft()
+                num_left -= output.finished
+                yield output
+        finally:
+            self._abandon(request_ids)
+
+    def _step(self) -> None:
+        try:
+            self._hand_out(self.engine.step())
+        except ForwardPassError as error:
+            self._hand_out(error.outputs)
+            raise
+
+    def _hand_out(self, outputs: Sequence[RequestOutput]) -> None:
+        for output in outputs:
+            if output.request_id in self._queues:
+                self._queues[output.request_id].append(output)
+
+    def _events(self, request_ids: Sequence[str], index: dict[str, int]) -> Iterator[StreamEvent]:
+        ended: set[tuple[str, int]] = set()
+        for output in self._run(request_ids):
+            for sample in output.outputs:
+                key = (output.request_id, sample.index)
+                if key not in ended and (sample.new_token_ids or sample.new_text or sample.finish_reason):
+                    if sample.finish_reason:
+                        ended.add(key)
+                    yield StreamEvent(
+                        index[output.request_id],
+                        sample.index,
+                        sample.new_token_ids,
+                        sample.new_text,
+                        sample.finish_reason,
+                    )
+
+    def _abandon(self, request_ids: Sequence[str]) -> None:
+        for request_id in request_ids:
+            self._queues.pop(request_id, None)
+            self.engine.abort(request_id)
+
+
+def _as_list(prompts: str | Sequence[int] | Sequence[Prompt]) -> list[Prompt]:
+    """One prompt, or many, as many."""
+    if isinstance(prompts, str):
+        return [prompts]
+    is_one = len(prompts) > 0 and all(isinstance(one, int) for one in prompts)
+    return [cast("Sequence[int]", prompts)] if is_one else list(cast("Sequence[Prompt]", prompts))
+
+
+def _engine_config(settings: dict[str, Any]) -> EngineConfig:
+    known = [field.name for field in fields(EngineConfig)]
+    for name in settings:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+            raise TypeError(f"LLM has no setting {name!r}{meant}")
+    return EngineConfig(**settings)
