@@ -35,7 +35,7 @@ build: $(READY) ## regenerate every notebook and picture from solutions/*.py
 	$(PY) -m cblab.lab.build
 
 demo: $(READY) ## the bundled model answers several prompts at once
-	$(PY) -m cblab.demos.generate_many
+	$(PY) -m cblab.demos.streaming
 
 bench: $(READY) ## run the benchmarks (no timing decides a test)
 	$(PY) -m pytest tests/benchmarks -s -p no:xdist --override-ini python_files='bench_*.py' --override-ini python_functions='bench_*' $(ARGS)

@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cblab.core.generate import TokenEvent
-from cblab.demos import generate_many
-from cblab.demos.generate_many import PROMPTS, Answer, Lines, Panels, run
+from cblab.demos import streaming
+from cblab.demos.streaming import PROMPTS, Answer, Lines, Panels, run
+from cblab.serving import StreamEvent
 
 
 @pytest.mark.parametrize("on_terminal", [False, True])
 def test_both_runs_give_the_same_tokens(
     on_terminal: bool, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generate_many, "_FRAMES_PER_SECOND", 2)
+    monkeypatch.setattr(streaming, "_FRAMES_PER_SECOND", 2)
     file = io.StringIO()
-    run(checkpoint, Console(file=file, force_terminal=on_terminal, width=80, height=24, highlight=False))
+    run(Console(file=file, force_terminal=on_terminal, width=80, height=24, highlight=False), checkpoint)
     out = file.getvalue()
     assert f"{len(PROMPTS)} of {len(PROMPTS)} answers are the same" in out
     row = re.search(r"all at once +(\d+) +(\d+) ", out)
@@ -26,8 +26,8 @@ def test_both_runs_give_the_same_tokens(
     assert ("\x1b[" in out) is on_terminal
 
 
-def event(text: str, end: bool = False) -> TokenEvent:
-    return TokenEvent(prompt_index=0, token_id=0, text=text, finish_reason="stop" if end else None)
+def event(text: str, end: bool = False) -> StreamEvent:
+    return StreamEvent(0, 0, token_ids=(0,), text=text, finish_reason="stop" if end else None)
 
 
 def test_lines_are_printed_when_a_sentence_is_complete_and_nothing_is_lost() -> None:

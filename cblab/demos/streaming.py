@@ -1,12 +1,10 @@
 """The bundled model answers several prompts at once: each step computes the next token of all of them.
 
-`python -m cblab.demos.generate_many` shows the answers as they grow, in panels on a terminal and as plain
+`python -m cblab.demos.streaming` shows the answers as they grow, in panels on a terminal and as plain
 lines elsewhere; then it runs the same prompts one after the other, and compares the two.
 """
 
-import argparse
 import re
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cblab import assets
-from cblab.core.generate import LanguageModel, TokenEvent, generate
 from cblab.core.sampling_params import SamplingParams
-from cblab.model import load_model
-from cblab.tokenization import Tokenizer, load_tokenizer
+from cblab.demos.command import run_demo
+from cblab.serving import LLM, StreamEvent
 
 
 def _story(seed: int) -> SamplingParams:
@@ -54,10 +51,10 @@ class Answer:
     token_ids: list[int] = field(default_factory=list)
     ended_by: str = ""
 
-    def add(self, event: TokenEvent) -> None:
-        """Take one more token."""
+    def add(self, event: StreamEvent) -> None:
+        """Take what a step has added."""
         self.text += event.text
-        self.token_ids.append(event.token_id)
+        self.token_ids += event.token_ids
         self.ended_by = event.finish_reason or ""
 
 
@@ -136,22 +133,20 @@ class Lines:
         self._num_printed[id(answer)] = start
 
 
-def answer_together(
-    model: LanguageModel, tokenizer: Tokenizer, answers: Sequence[Answer], show: Callable[[Answer], None]
-) -> float:
+def answer_together(llm: LLM, answers: Sequence[Answer], show: Callable[[Answer], None]) -> float:
     """Answer all prompts at once, calling `show` after each token; return the seconds it took."""
     started = time.perf_counter()
-    for event in generate(model, tokenizer, [answer.prompt for answer in answers], [p for _, p in PROMPTS]):
+    for event in llm.stream([answer.prompt for answer in answers], [params for _, params in PROMPTS]):
         answers[event.prompt_index].add(event)
         show(answers[event.prompt_index])
     return time.perf_counter() - started
 
 
-def answer_one_by_one(model: LanguageModel, tokenizer: Tokenizer, answers: Sequence[Answer]) -> float:
+def answer_one_by_one(llm: LLM, answers: Sequence[Answer]) -> float:
     """Answer the prompts one after the other; return the seconds it took."""
     started = time.perf_counter()
     for answer, (_, params) in zip(answers, PROMPTS, strict=True):
-        for event in generate(model, tokenizer, [answer.prompt], params):
+        for event in llm.stream(answer.prompt, params):
             answer.add(event)
     return time.perf_counter() - started
 
@@ -175,34 +170,20 @@ def summary(
     return table
 
 
-def run(source: str | Path, console: Console) -> None:
+def run(console: Console, source: str | Path = assets.BUNDLED_MODEL) -> None:
     """Load the model in `source`, and show it answering `PROMPTS`."""
-    tokenizer = load_tokenizer(source)
-    # float32: CPUs are several times slower in bfloat16.
-    model = load_model(source, dtype="float32")
-    list(generate(model, tokenizer, ["Hello"], SamplingParams(max_tokens=2)))  # the first pass is always slow
+    # Without the prefix cache: the second run is not to profit from the first.
+    llm = LLM(source, max_num_seqs=len(PROMPTS), enable_prefix_caching=False)
+    llm.engine.warmup()
     together, alone = ([Answer(prompt) for prompt, _ in PROMPTS] for _ in range(2))
     view = Panels(console, together) if console.is_terminal else Lines(console, together)
     with view:
-        seconds = answer_together(model, tokenizer, together, view.show)
-    seconds_alone = answer_one_by_one(model, tokenizer, alone)
+        seconds = answer_together(llm, together, view.show)
+    seconds_alone = answer_one_by_one(llm, alone)
     console.print(summary(together, seconds, alone, seconds_alone))
     num_same = sum(mine.token_ids == other.token_ids for mine, other in zip(together, alone, strict=True))
     console.print(f"{num_same} of {len(together)} answers are the same, token for token, in both runs.")
 
 
-def main() -> None:
-    """Run the demo from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m cblab.demos.generate_many", description=__doc__)
-    parser.add_argument("--model", help="checkpoint folder or hub id; without it, the bundled model")
-    arguments = parser.parse_args()
-    try:
-        run(arguments.model or assets.path(), Console(highlight=False, markup=False))
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f"generate_many: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    run_demo(run, "streaming", __doc__)
