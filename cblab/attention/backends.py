@@ -1,5 +1,6 @@
 """Attention over a block pool by name: which kernels run, and the layout of the pool that they read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cblab.attention.layout import KVLayout, LayerKV
-from cblab.attention.paged import paged_decode_torch, paged_prefill_torch
+from cblab.attention.paged import paged_decode_torch, paged_prefill_torch, plan_decode_torch
 from cblab.attention.spec import AttentionSpec
 
 
@@ -29,6 +30,15 @@ class PagedDecode(Protocol):
         Returns:
             Like `q`. What slots outside the contexts hold, NaN included, has no part in it.
         """
+
+
+class PlanDecode(Protocol):
+    """The part of `PagedDecode` that all layers of a step have in common, done once."""
+
+    def __call__(
+        self, block_tables: Tensor, context_lens: Tensor, block_size: int, spec: AttentionSpec
+    ) -> Callable[[Tensor, LayerKV], Tensor]:
+        """Return what each layer of this `spec` calls as `(q, kv)`, with the meaning of `PagedDecode`."""
 
 
 class PagedPrefill(Protocol):
@@ -65,16 +75,22 @@ class PagedPrefill(Protocol):
 
 @dataclass(frozen=True)
 class AttentionBackend:
-    """A pair of kernels and the layout of the pool that both read."""
+    """A pair of kernels and the layout of the pool that both read.
+
+    Where there is a `plan_decode`, a step plans once and each layer runs the plan; `decode` is both in one.
+    """
 
     name: str
     layout: KVLayout
     decode: PagedDecode
     prefill: PagedPrefill
+    plan_decode: PlanDecode | None = None
 
 
 _BACKENDS = {
-    "torch": AttentionBackend("torch", KVLayout.NHD, paged_decode_torch, paged_prefill_torch),
+    "torch": AttentionBackend(
+        "torch", KVLayout.NHD, paged_decode_torch, paged_prefill_torch, plan_decode_torch
+    ),
 }
 _FASTEST_ON = {"cpu": "torch", "cuda": "torch"}
 

@@ -109,12 +109,17 @@ class LayerKV:
 
     def write(self, slot_mapping: Tensor, k: Tensor, v: Tensor) -> None:
         """Store k and v, `[num_tokens, num_kv_heads, head_dim]`, at the slots `[num_tokens]`."""
-        at = slot_mapping // self.block_size, slot_mapping % self.block_size
         for pool, scales, new in ((self.keys, self.key_scales, k), (self.values, self.value_scales, v)):
             if scales is not None:
                 new, new_scales = quantize(new)
-                self.layout.by_token(scales)[at] = new_scales
-            self.layout.by_token(pool)[at] = new.to(pool.dtype)
+                self._put(scales, slot_mapping, new_scales)
+            self._put(pool, slot_mapping, new.to(pool.dtype))
+
+    def _put(self, pool: Tensor, slot_mapping: Tensor, new: Tensor) -> None:
+        if self.layout is KVLayout.NHD:
+            pool.flatten(0, 1).index_copy_(0, slot_mapping, new)
+        else:
+            self.layout.by_token(pool)[slot_mapping // self.block_size, slot_mapping % self.block_size] = new
 
     def gather(self, block_tables: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Copy out whole blocks, one table a sequence, `[num_seqs, num_blocks]`, as numbers of `dtype`.
@@ -132,7 +137,8 @@ class LayerKV:
         blocks = pool.index_select(0, block_ids)
         if scales is not None:
             blocks = blocks * scales.index_select(0, block_ids)
-        return self.layout.by_token(blocks).unflatten(0, block_tables.shape).flatten(1, 2).contiguous()
+        tokens = self.layout.by_token(blocks).contiguous()
+        return tokens.view(block_tables.shape[0], -1, *tokens.shape[2:])
 
 
 def quantize(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Attention over a block pool in torch: what the kernels are measured against, and what runs without them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -18,19 +19,85 @@ _CPU_GATHER_BYTES, _GPU_GATHER_BYTES = 1 << 20, 1 << 28
 def paged_decode_torch(
     q: Tensor, kv: LayerKV, block_tables: Tensor, context_lens: Tensor, spec: AttentionSpec
 ) -> Tensor:
-    """See `PagedDecode`: blocks are gathered side by side, for several sequences of like length at a time."""
-    tables, lengths = _blocks_in_reach(block_tables, context_lens, kv.block_size, spec.sliding_window)
+    """See `PagedDecode`: what `plan_decode_torch` plans, at once."""
+    return plan_decode_torch(block_tables, context_lens, kv.block_size, spec)(q, kv)
+
+
+def plan_decode_torch(
+    block_tables: Tensor, context_lens: Tensor, block_size: int, spec: AttentionSpec
+) -> "PlannedDecode":
+    """See `PlanDecode`: blocks are gathered side by side, for several sequences of like length at a time."""
+    tables, lengths = _blocks_in_reach(block_tables, context_lens, block_size, spec.sliding_window)
     lengths, order = lengths.sort()
-    q, tables = q[order], tables[order]
-    row_bytes = spec.num_kv_heads * spec.head_dim * q.element_size()
-    budget = _CPU_GATHER_BYTES if q.device.type == "cpu" else _GPU_GATHER_BYTES
-    groups = [
-        _decode_group(q[rows], kv, tables[rows], lengths[rows], longest, spec)
+    tables = tables.index_select(0, order)
+    row_bytes = spec.num_kv_heads * spec.head_dim * 4
+    budget = _CPU_GATHER_BYTES if tables.device.type == "cpu" else _GPU_GATHER_BYTES
+    groups = tuple(
+        _Group.plan(rows, tables[rows, : -(-longest // block_size)], lengths[rows], block_size, spec)
         for rows, longest in _groups_of_like_length(lengths.tolist(), budget // row_bytes)
-    ]
-    out = torch.empty_like(q)
-    out[order] = torch.cat(groups)
-    return out
+    )
+    return PlannedDecode(spec, order, order.argsort(), groups)
+
+
+@dataclass(frozen=True)
+class PlannedDecode:
+    """Attention of one new token a sequence, called once in each layer as `(q, kv)`; see `PagedDecode`.
+
+    `order` sorts the sequences by length, `places` puts them back.
+    """
+
+    spec: AttentionSpec
+    order: Tensor
+    places: Tensor
+    groups: "tuple[_Group, ...]"
+
+    def __call__(self, q: Tensor, kv: LayerKV) -> Tensor:
+        """`[num_seqs, num_heads, head_dim]` to the same shape."""
+        q = q.index_select(0, self.order)
+        out = torch.cat([group.decode(q[group.rows], kv, self.spec) for group in self.groups])
+        return out.index_select(0, self.places)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Sequences that are decoded in one call, padded to the longest of them.
+
+    Attributes:
+        rows: among the sorted sequences.
+        tables: `[num_seqs, num_blocks]`, every entry a block.
+        mask: `[num_seqs, 1, 1, num_blocks * block_size]`, bool, the keys that are seen.
+        unseen: the gathered keys that are not, counted over all sequences.
+    """
+
+    rows: slice
+    tables: Tensor
+    mask: Tensor
+    unseen: Tensor
+
+    @classmethod
+    def plan(
+        cls, rows: slice, tables: Tensor, lengths: Tensor, block_size: int, spec: AttentionSpec
+    ) -> "_Group":
+        positions = torch.arange(tables.shape[1] * block_size, device=tables.device)
+        seen = positions < lengths[:, None]
+        if spec.sliding_window is not None:
+            seen &= positions >= lengths[:, None] - spec.sliding_window
+        return cls(rows, tables, seen[:, None, None], (~seen).flatten().nonzero()[:, 0])
+
+    def decode(self, q: Tensor, kv: LayerKV, spec: AttentionSpec) -> Tensor:
+        keys, values = kv.gather(self.tables, q.dtype)
+        # What nobody has written may be NaN, and no weight, not even 0, makes that harmless.
+        for gathered in (keys, values):
+            gathered.flatten(0, 1).index_fill_(0, self.unseen, 0)
+        out = F.scaled_dot_product_attention(
+            q[:, :, None],
+            keys.transpose(1, 2),
+            values.transpose(1, 2),
+            attn_mask=self.mask,
+            scale=spec.scale,
+            enable_gqa=spec.num_heads != spec.num_kv_heads,
+        )
+        return out[:, :, 0]
 
 
 def _blocks_in_reach(
@@ -62,29 +129,6 @@ def _groups_of_like_length(lengths: Sequence[int], max_tokens: int) -> Iterator[
         if end == len(lengths) or (end + 1 - start) * lengths[end] > max_tokens:
             yield slice(start, end), lengths[end - 1]
             start = end
-
-
-def _decode_group(
-    q: Tensor, kv: LayerKV, block_tables: Tensor, lengths: Tensor, longest: int, spec: AttentionSpec
-) -> Tensor:
-    """Decode a few sequences in one call; the query heads of a KV head stand where queries do."""
-    keys, values = kv.gather(block_tables[:, : -(-longest // kv.block_size)], q.dtype)
-    positions = torch.arange(keys.shape[1], device=q.device)
-    seen = positions < lengths[:, None]
-    if spec.sliding_window is not None:
-        seen &= positions >= lengths[:, None] - spec.sliding_window
-    # What nobody has written may be NaN, and no weight, not even 0, makes that harmless.
-    unseen = (~seen).flatten().nonzero()[:, 0]
-    for gathered in (keys, values):
-        gathered.view(-1, *gathered.shape[2:]).index_fill_(0, unseen, 0)
-    out = F.scaled_dot_product_attention(
-        q.unflatten(1, (spec.num_kv_heads, -1)),
-        keys.transpose(1, 2),
-        values.transpose(1, 2),
-        attn_mask=seen[:, None, None],
-        scale=spec.scale,
-    )
-    return out.flatten(1, 2)
 
 
 def paged_prefill_torch(

@@ -84,7 +84,9 @@ def choose_backend(name: str, parts: Parts, device: torch.device) -> AttentionBa
         )
     own = [one for one in ("paged_decode", "paged_prefill") if getattr(parts, one) is not None]
     name = f"{backend.name} with own {' and '.join(own)}" if own else backend.name
-    return AttentionBackend(name, layout, decode, prefill)
+    return AttentionBackend(
+        name, layout, decode, prefill, backend.plan_decode if decode is backend.decode else None
+    )
 
 
 def make_cache(model: LanguageModel, config: EngineConfig, layout: KVLayout) -> PagedKVCache:

@@ -1,10 +1,14 @@
 """The model's `attend` over the paged cache."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from cblab.attention.backends import AttentionBackend
 from cblab.attention.batch import RaggedBatch
+from cblab.attention.layout import LayerKV
+from cblab.attention.spec import AttentionSpec
 from cblab.core.paged_cache import PagedKVCache
 
 
@@ -35,6 +39,7 @@ class PagedAttention:
         self._slot_mapping, self._block_tables = batch.slot_mapping, batch.block_tables
         self._context_lens = batch.context_lens
         self._num_decodes = batch.num_decodes
+        self._plans: dict[AttentionSpec, Callable[[Tensor, LayerKV], Tensor]] = {}
         # Each decoding sequence has one row, so that the chunks' rows begin at `num_decodes` as well.
         self._cu_seqlens_q = batch.cu_seqlens_q[batch.num_decodes :] - batch.num_decodes
 
@@ -45,8 +50,16 @@ class PagedAttention:
         tables, lengths = self._block_tables, self._context_lens
         outputs = []
         if n:
-            outputs.append(self._backend.decode(q[:n], kv, tables[:n], lengths[:n], spec))
+            outputs.append(self._decode(q[:n], kv, spec))
         if n < len(lengths):
             chunks = q[n:], k[n:], v[n:], kv, tables[n:], self._cu_seqlens_q, lengths[n:], spec
             outputs.append(self._backend.prefill(*chunks))
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+    def _decode(self, q: Tensor, kv: LayerKV, spec: AttentionSpec) -> Tensor:
+        tables, lengths = self._block_tables[: len(q)], self._context_lens[: len(q)]
+        if self._backend.plan_decode is None:
+            return self._backend.decode(q, kv, tables, lengths, spec)
+        if spec not in self._plans:
+            self._plans[spec] = self._backend.plan_decode(tables, lengths, self._cache.block_size, spec)
+        return self._plans[spec](q, kv)
