@@ -1103,8 +1103,7 @@ for name in by_corpus:
 # pairs of ids, and nothing else of the engine changes.
 
 # %%
-from cblab.core.generate import generate
-from cblab.core.sampling_params import SamplingParams
+from cblab import LLM, SamplingParams
 from cblab.memory.kv_cache import kv_bytes_per_token
 from cblab.model import load_model
 from cblab.tokenization.byte_alphabet import text_to_bytes
@@ -1129,10 +1128,7 @@ greedy = SamplingParams(temperature=0.0, max_tokens=24)
 
 def replies(tokenizer) -> list[list[int]]:
     """Greedy token ids of each prompt's continuation, all prompts in one run of the engine."""
-    new_ids: list[list[int]] = [[] for _ in plug_prompts]
-    for event in generate(model, tokenizer, plug_prompts, greedy):
-        new_ids[event.prompt_index].append(event.token_id)
-    return new_ids
+    return [answer.outputs[0].token_ids for answer in LLM(model, tokenizer).generate(plug_prompts, greedy)]
 
 
 through_mine, through_reference = replies(plugged), replies(reference)
@@ -1246,8 +1242,8 @@ for name, ids in {
     + [i for word in france.split() for i in plugged.encode(word, add_special_tokens=False)],
     "bytes, no merges": bos + list(france.encode()),
 }.items():
-    events = generate(model, plugged, [ids], SamplingParams(temperature=0.0, max_tokens=6))
-    print(f"{name:18} {plugged.decode([event.token_id for event in events])!r}")
+    (answer,) = LLM(model, plugged).generate(ids, SamplingParams(temperature=0.0, max_tokens=6))
+    print(f"{name:18} {answer.outputs[0].text!r}")
 
 # %% [markdown]
 # ## 11 · Find the bug
