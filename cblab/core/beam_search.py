@@ -113,7 +113,7 @@ def beam_search(
     the second choice at EOS goes on, for as long as a longer output could score better.
 
     Prompts search side by side, as many as `max_num_seqs` and the pool allow; their outputs do not depend on
-    one another. Nobody may call `engine.step` meanwhile.
+    one another. Steps of other threads wait for its end.
 
     Args:
         engine: one without unfinished requests; its prefix cache is used and added to.
@@ -124,14 +124,10 @@ def beam_search(
         ValueError: a prompt or a parameter does not go with the model, the pool, or `max_num_seqs`.
         RuntimeError: the engine has unfinished requests; or the model yields logits that are NaN.
     """
-    if engine.has_unfinished:
-        names = ", ".join(map(repr, engine.requests))
-        raise RuntimeError(
-            f"beam search needs an idle engine, this one has not finished {names}: step it first"
-        )
-    searches = _make_searches(engine, prompts, params)
-    for group in _groups(searches, engine):
-        _run(engine, group)
+    with engine.exclusive():
+        searches = _make_searches(engine, prompts, params)
+        for group in _groups(searches, engine):
+            _run(engine, group)
     return [search.output(engine.tokenizer) for search in searches]
 
 

@@ -325,9 +325,16 @@ class BlockManager:
         return () if sequence is None else tuple(sequence.blocks)
 
     def stats(self) -> BlockStats:
-        """Return how many blocks are used, free and cached, and what has happened since the start."""
+        """Return how many blocks are used, free and cached, and what has happened since the start.
+
+        Another thread may ask while blocks change hands: then the counts are those of different moments.
+        """
         free, cached = len(self._free), self._cache.num_evictable
-        waste = {one.blocks[-1]: -one.num_tokens % self.block_size for one in self._held_in_pool()}
+        waste = {
+            blocks[-1]: -one.num_tokens % self.block_size
+            for one in list(self._sequences.values())
+            if (blocks := one.blocks)
+        }
         return BlockStats(
             num_blocks=self.num_blocks,
             used=self.num_blocks - free - cached,
@@ -435,9 +442,6 @@ class BlockManager:
             where = "has no blocks" if sequence is None else "is swapped out"
             raise ValueError(f"request {request_id!r} {where}")
         return sequence
-
-    def _held_in_pool(self) -> Iterable[_Sequence]:
-        return (one for one in self._sequences.values() if one.blocks)
 
     def _emit(self, kind: BlockEventKind, block_id: int, request_id: str | None) -> None:
         if self.on_event is not None:

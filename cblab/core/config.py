@@ -1,5 +1,6 @@
 """`EngineConfig`: the settings of an engine, by vLLM's names. Torch-free."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -71,8 +72,8 @@ class EngineConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        if not self.priority_aging_s > 0:
-            raise ValueError(f"priority_aging_s must be positive, got {self.priority_aging_s!r}")
+        if not 0 < self.priority_aging_s < math.inf:
+            raise ValueError(f"priority_aging_s must be positive and finite, got {self.priority_aging_s!r}")
         if not 0 <= self.watermark < 1:
             raise ValueError(f"watermark is a share of the pool in [0, 1), got {self.watermark!r}")
         if self.max_num_seqs > self.max_num_batched_tokens:

@@ -14,7 +14,9 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 
 import torch
@@ -33,7 +35,7 @@ from cblab.core.output_processor import OutputProcessor
 from cblab.core.outputs import RequestOutput
 from cblab.core.parts import Parts
 from cblab.core.plan import ScheduledRequest, StepPlan
-from cblab.core.request import FinishReason, Request, RequestStatus
+from cblab.core.request import FinishReason, Request
 from cblab.core.sampler import SamplerOutput, SamplingRow, sample
 from cblab.core.sampling_params import SamplingParams
 from cblab.core.scheduler import Scheduler
@@ -94,12 +96,15 @@ class Engine:
         self._intake = Intake(model.config, tokenizer, config, num_blocks * config.block_size)
         self._outputs = OutputProcessor(tokenizer)
         self._counters = EngineCounters()
-        self._lock = threading.Lock()  # over `requests`, and over what other threads leave for the next step:
-        self._inbox: list[tuple[Prompt, list[Request]]] = []
-        self._aborts: list[str] = []
+        # Over `requests`, the names in `_outputs`, and what other threads leave for the step to take in. One
+        # thread can take it twice: a forgotten stream may abort its requests at any allocation.
+        self._lock = threading.RLock()
+        self._inbox: deque[Request] = deque()
+        self._aborts: list[Request] = []
         self._stepping = threading.Lock()
+        self._stepper: int | None = None  # the thread that steps
         self._numbers = count()
-        self._deadlines: list[tuple[float, str]] = []
+        self._deadlines: list[tuple[float, int, list[Request]]] = []
         self._ended: dict[str, str] = {}  # since the last step's record, with reasons
         if trace is not None:
             self.block_manager.on_event = trace.add_block_event
@@ -107,9 +112,9 @@ class Engine:
 
     @property
     def has_unfinished(self) -> bool:
-        """Whether `step` has anything to do."""
+        """Whether `step` has anything to do or to return."""
         with self._lock:
-            return bool(self.requests)
+            return bool(self.requests) or self._outputs.has_changes
 
     def add_request(
         self,
@@ -137,39 +142,69 @@ class Engine:
         Raises:
             ValueError: an id that is taken, or a request that can never run.
         """
-        request_id = f"request-{next(self._numbers)}" if request_id is None else request_id
+        number = next(self._numbers)
+        request_id = f"request-{number}" if request_id is None else request_id
         arrival = Arrival(request_id, self.clock.now(), priority, cache_salt, deadline, on_token)
         requests = self._intake.make(prompt, params or SamplingParams(), arrival)
         with self._lock:
-            taken = next((one.request_id for one in requests if one.request_id in self.requests), None)
-            if taken is not None:
-                raise ValueError(f"request_id {taken!r} is taken by a request that is not finished")
+            self._outputs.open(request_id, prompt if isinstance(prompt, str) else None, requests)
             self.requests |= {request.request_id: request for request in requests}
-            self._inbox.append((prompt, requests))
+            self._inbox.append(requests[0])
+            if requests[0].deadline is not None:
+                heapq.heappush(self._deadlines, (requests[0].deadline, number, requests))
         logger.debug("%s: added, %d prompt tokens", request_id, requests[0].num_prompt_tokens)
         return request_id
 
     def abort(self, request_id: str) -> None:
-        """End a request, with all its samples; it keeps what it has. A finished or unknown id is no error.
+        """End a request with all its samples, or one sample (`id#1`); it keeps what it has.
 
-        It takes effect before the next token of the request would be added, and the next `step` returns it.
+        It takes effect at once, or before the running step adds another token; the next `step` returns it. A
+        finished or unknown id is no error.
         """
         with self._lock:
-            self._aborts.append(request_id)
+            self._aborts += self._outputs.members(request_id)
+        if self._stepping.acquire(blocking=False):  # else the running step carries it out
+            try:
+                self._carry_out_aborts()
+            finally:
+                self._stepping.release()
 
     def step(self) -> list[RequestOutput]:
         """Compute one step, and return the requests that have changed in it.
 
         Raises:
             ForwardPassError: the step broke, and the requests in it failed; the others and the engine go on.
-            RuntimeError: called while a step is running, or nothing can ever be scheduled.
+            RuntimeError: called from a callback of a running step, or nothing can ever be scheduled.
         """
-        if not self._stepping.acquire(blocking=False):
-            raise RuntimeError("step() is running already: call it from one thread, and not from a callback")
-        try:
-            return self._step()
-        finally:
-            self._stepping.release()
+        if self._stepper == threading.get_ident():
+            raise RuntimeError("step() is running already: it cannot be called from a callback")
+        with self._stepping:
+            self._stepper = threading.get_ident()
+            try:
+                return self._step()
+            finally:
+                self._stepper = None
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep steps out and the trace blind, for whoever uses model and pool without requests.
+
+        Raises:
+            RuntimeError: there are unfinished requests.
+        """
+        if self.requests:
+            names = ", ".join(map(repr, list(self.requests)))
+            raise RuntimeError(
+                f"the engine must be idle, but it has not finished {names}: step or abort them"
+            )
+        with self._stepping:
+            if self.trace is not None:
+                self.block_manager.on_event = None
+            try:
+                yield
+            finally:
+                if self.trace is not None:
+                    self.block_manager.on_event = self.trace.add_block_event
 
     def stats(self) -> EngineStats:
         """Return the counts and times since the engine was made, and how full it is now."""
@@ -187,7 +222,7 @@ class Engine:
             IntegrityError: the first one that does not hold.
         """
         with self._lock:
-            added = {id(request) for _, requests in self._inbox for request in requests}
+            added = {id(one) for first in self._inbox for one in (first, *first.siblings)}
             known = [request for request in self.requests.values() if id(request) not in added]
         check_engine(known, self.scheduler, self.block_manager, self.config.block_size)
 
@@ -200,76 +235,86 @@ class Engine:
         Raises:
             RuntimeError: requests are unfinished.
         """
-        if self.has_unfinished:
-            raise RuntimeError("warmup() is for an engine without requests: call it first")
         started = time.perf_counter()
-        block_size = self.config.block_size
-        num_tokens = min(self.config.max_num_batched_tokens, self._intake.max_model_len - 1)
-        num_tokens = min(num_tokens, self.block_manager.stats().free * block_size - 1)
-        if num_tokens > 0 and self.block_manager.allocate_slots("warmup", num_tokens + 1) is not None:
-            table = self.block_manager.block_table("warmup")
-            for tokens, computed in (([0] * num_tokens, 0), ([0], num_tokens)):
-                self.runner.forward(self.runner.build([BatchRow(tokens, computed, table, 1)]))
-            self.block_manager.free("warmup")
+        chunk = self.config.prefill_chunk_size or self.config.max_num_batched_tokens
+        room = self.block_manager.stats().free * self.config.block_size
+        num_tokens = min(chunk, self.config.max_num_batched_tokens, self._intake.max_model_len - 1, room - 1)
+        with self.exclusive():
+            try:
+                if num_tokens > 0 and self.block_manager.allocate_slots("warmup", num_tokens + 1):
+                    table = self.block_manager.block_table("warmup")
+                    for tokens, computed in (([0] * num_tokens, 0), ([0], num_tokens)):
+                        self.runner.forward(self.runner.build([BatchRow(tokens, computed, table, 1)]))
+            finally:
+                self.block_manager.free("warmup")
         return time.perf_counter() - started
 
     def _step(self) -> list[RequestOutput]:
-        started, phases = self.clock.now(), PhaseSeconds()
-        moved = self._take_in()
-        with phases.measure("schedule"):
-            plan = self.scheduler.schedule(started)
+        started, phases, plan = self.clock.now(), PhaseSeconds(), None
+        try:
+            moved = self._take_in()
+            with phases.measure("schedule"):
+                plan = self.scheduler.schedule(started)
+            self._run(plan, phases)
+        except BaseException as error:
+            self._fail(plan, error, started, phases)
+            raise
+        stuck = not (moved or plan.scheduled or plan.preempted or plan.exhausted)
+        if stuck and (self.scheduler.waiting or self.scheduler.running):
+            raise RuntimeError(f"the scheduler plans nothing for {len(self.requests)} unfinished requests")
+        with phases.measure("output"):
+            outputs = self._take_outputs()
+        self._record(plan, started, phases)
+        return outputs
+
+    def _run(self, plan: StepPlan, phases: PhaseSeconds) -> None:
         for request_id in plan.admitted:
             self._counters.admitted(self.requests[request_id])
         for request_id in plan.exhausted:
             logger.info("%s: fills the whole pool alone, ends", request_id)
             self._finish(self.requests[request_id], FinishReason.LENGTH)
-        if plan.scheduled:
-            try:
-                due, sampled = self._compute(plan, phases)
-                self.clock.step_done(plan)
-                with phases.measure("output"):
-                    self._advance(plan)
-                    self._append(due, sampled)
-            except BaseException as error:
-                self._fail(plan, error)
-                raise
-        elif self.requests and not (moved or plan.preempted or plan.exhausted):
-            raise RuntimeError(f"the scheduler plans nothing for {len(self.requests)} unfinished requests")
+        if not plan.scheduled:
+            self.cache.apply(plan.block_ops)  # somebody may have been swapped out all the same
+            return
+        due, sampled = self._compute(plan, phases)
+        self.clock.step_done(plan)
         with phases.measure("output"):
-            outputs = self._outputs.take_outputs()
-        self._record(plan, started, phases)
-        return outputs
+            self._advance(plan)
+            self._append(due, sampled)
 
     def _take_in(self) -> bool:
         """Hand new requests to the scheduler, end what is aborted or late; return whether there was any."""
-        with self._lock:
-            arrived, self._inbox = self._inbox, []
-        for prompt, requests in arrived:
-            first = requests[0]
-            self._outputs.open(first.request_id, prompt if isinstance(prompt, str) else None, requests)
+        moved = False
+        while self._inbox:
+            first = self._inbox.popleft()
+            if first.is_finished:  # aborted before any step
+                continue
             if self.trace is not None:
                 self.trace.add_arrival(first.request_id, first.arrival_time)
             try:
                 self.scheduler.add(first)
             except ValueError as error:  # what cannot run has been refused before: a reader's own scheduler
                 self._finish(first, FinishReason.ERROR, error=error)
-            if first.deadline is not None:
-                heapq.heappush(self._deadlines, (first.deadline, first.request_id))
-        moved = self._carry_out_aborts()
-        while self._deadlines and self._deadlines[0][0] <= self.clock.now():
-            _, request_id = heapq.heappop(self._deadlines)
-            for request in self._outputs.members(request_id):
+            moved = True
+        self._carry_out_aborts()
+        now = self.clock.now()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            with self._lock:
+                _, _, samples = heapq.heappop(self._deadlines)
+            for request in samples:
                 self._finish(request, FinishReason.ABORT, stop_reason="deadline")
-                moved = True
+            moved = True
         return moved
 
-    def _carry_out_aborts(self) -> bool:
+    def _carry_out_aborts(self) -> None:
         with self._lock:
             aborted, self._aborts = self._aborts, []
-        members = [request for request_id in aborted for request in self._outputs.members(request_id)]
-        for request in members:
+        for request in aborted:
             self._finish(request, FinishReason.ABORT)
-        return bool(members)
+
+    def _take_outputs(self) -> list[RequestOutput]:
+        with self._lock:
+            return self._outputs.take_outputs()
 
     @torch.inference_mode()
     def _compute(self, plan: StepPlan, phases: PhaseSeconds) -> tuple[list[Request], SamplerOutput]:
@@ -307,10 +352,14 @@ class Engine:
         for one in plan.scheduled:
             request = self.requests[one.request_id]
             begin, end = end, end + _num_logits(request, one)
-            if _scores_prompt(request, one):
-                _score_prompt(request, one, logits[begin:end])
+            if request.is_scoring:
+                try:
+                    _score_prompt(request, one, logits[begin:end])
+                except ValueError as error:  # NaN: it ends when the step's tokens have been counted
+                    request.error = error
+                    continue
             if one.is_caught_up and request.num_tokens < request.max_length:
-                samples = (request, *request.siblings)
+                samples = [request, *_alive(request.siblings)]
                 due += samples
                 indices += [end - 1] * len(samples)
         return due, indices
@@ -324,14 +373,16 @@ class Engine:
                 self.block_manager.cache_blocks(
                     one.request_id, request.token_ids(0, after), after, request.cache_salt
                 )
-            if one.is_caught_up:
+            if request.error is not None:
+                self._finish(request, FinishReason.ERROR, error=request.error)
+            elif one.is_caught_up:
                 self._fork(request)
                 if request.num_tokens >= request.max_length:  # a prompt that was only to be scored
                     self._finish(request, FinishReason.LENGTH)
 
     def _fork(self, request: Request) -> None:
         """Let the other samples of a computed prompt go on from its blocks."""
-        for sibling in request.siblings:
+        for sibling in _alive(request.siblings):
             self.block_manager.fork(request.request_id, sibling.request_id)
             sibling.num_computed_tokens = request.num_computed_tokens
             sibling.num_cached_tokens = request.num_cached_tokens
@@ -340,9 +391,10 @@ class Engine:
         request.siblings = ()
 
     def _append(self, due: Sequence[Request], sampled: SamplerOutput) -> None:
+        self._carry_out_aborts()
         now = self.clock.now()
         for row, request in enumerate(due):
-            if request.is_finished:  # aborted by the callback of a request before it
+            if request.is_finished:  # aborted while the model ran, or by the callback of a neighbour
                 continue
             if row in sampled.errors:
                 self._finish(request, FinishReason.ERROR, error=sampled.errors[row])
@@ -375,11 +427,7 @@ class Engine:
         error: BaseException | None = None,
     ) -> None:
         """End a request and free its blocks; samples that still wait for its prompt end with it."""
-        ending = (request, *request.siblings)
-        request.siblings = ()
-        for one in ending:
-            if one.is_finished:
-                continue
+        for one in _alive((request, *request.siblings)):
             self.scheduler.remove(one)
             one.finish(reason, self.clock.now(), stop_reason=stop_reason, error=error)
             self._outputs.finish(one)
@@ -391,23 +439,44 @@ class Engine:
             logger.log(
                 level, "%s: %s%s", one.request_id, reason.value, "" if error is None else f": {error!r}"
             )
+        request.siblings = ()
 
-    def _fail(self, plan: StepPlan, error: BaseException) -> None:
+    def _fail(
+        self, plan: StepPlan | None, error: BaseException, started: float, phases: PhaseSeconds
+    ) -> None:
         """Clean up after a step that broke: whatever it may have half done is thrown away.
+
+        plan is None where it broke before there was one.
 
         Raises:
             ForwardPassError: from any `Exception`; a KeyboardInterrupt goes its way.
         """
-        failed = [self.requests[one.request_id] for one in plan.scheduled if one.request_id in self.requests]
+        failed = self._half_done(plan)
         for request in failed:
             self._finish(request, FinishReason.ERROR, error=error)
-        for request_id in plan.preempted:  # their blocks may not have reached host memory
-            loser = self.requests.get(request_id)
-            if loser is not None and loser.status is RequestStatus.PREEMPTED:
-                self.scheduler.restart(loser)
+        preempted = () if plan is None else plan.preempted
+        for request in list(self.scheduler.waiting):
+            # Blocks of those that were preempted may not have reached host memory.
+            if plan is None or request.request_id in preempted:
+                self.scheduler.restart(request)
+        self._record(plan or StepPlan(), started, phases)
         if isinstance(error, Exception):
             names = [one.request_id for one in failed]
-            raise ForwardPassError(names, self._outputs.take_outputs(), error) from error
+            raise ForwardPassError(names, self._take_outputs(), error) from error
+
+    def _half_done(self, plan: StepPlan | None) -> list[Request]:
+        """Return the requests that a broken step leaves in a state that nobody knows."""
+        if plan is not None:
+            scheduled = {one.request_id for one in plan.scheduled}
+            # A sample that has just joined may be without its first token: it has nothing to compute.
+            return [
+                one
+                for one in self.scheduler.running
+                if one.request_id in scheduled or one.num_computed_tokens == one.num_tokens
+            ]
+        untouched = {*map(id, self.scheduler.waiting), *map(id, self._inbox)}
+        untouched |= {id(sibling) for one in self.requests.values() for sibling in one.siblings}
+        return [one for one in self.requests.values() if id(one) not in untouched]
 
     def _record(self, plan: StepPlan, started: float, phases: PhaseSeconds) -> None:
         self._counters.step(plan, phases)
@@ -436,13 +505,13 @@ def _sampling_row(request: Request) -> SamplingRow:
     )
 
 
-def _scores_prompt(request: Request, one: ScheduledRequest) -> bool:
-    return request.params.prompt_logprobs is not None and one.num_computed_tokens < request.num_prompt_tokens
+def _alive(requests: Iterable[Request]) -> list[Request]:
+    return [one for one in requests if not one.is_finished]
 
 
 def _num_logits(request: Request, one: ScheduledRequest) -> int:
     """How many of its last rows a request wants the logits of."""
-    return one.num_new_tokens if _scores_prompt(request, one) else int(one.is_caught_up)
+    return one.num_new_tokens if request.is_scoring else int(one.is_caught_up)
 
 
 def _score_prompt(request: Request, one: ScheduledRequest, logits: Tensor) -> None:

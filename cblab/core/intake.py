@@ -1,8 +1,10 @@
 """From what a user asks for to `Request`s: everything that can be refused is refused here, by name."""
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import index
 from random import Random
 
 from cblab.core.config import EngineConfig
@@ -58,10 +60,7 @@ class Intake:
         token_ids = self._token_ids(prompt)
         self._check_prompt(token_ids, params)
         self._check_params(params)
-        if arrival.deadline is not None and not arrival.deadline > 0:
-            raise ValueError(
-                f"deadline is in seconds from now and must be positive, got {arrival.deadline!r}"
-            )
+        _check_arrival(arrival)
         seed = self._seeds.getrandbits(63) if params.seed is None else params.seed
 
         def sample(index: int) -> Request:
@@ -86,7 +85,7 @@ class Intake:
 
     def _token_ids(self, prompt: Prompt) -> list[int]:
         if not isinstance(prompt, str):
-            return [int(token) for token in prompt]
+            return _integers(prompt)
         if self.tokenizer is None:
             raise ValueError(
                 f"the prompt {prompt[:40]!r} is text and the engine has no tokenizer: give token ids"
@@ -134,3 +133,23 @@ class Intake:
         eos = None if self.tokenizer is None else self.tokenizer.eos_token_id
         own = () if eos is None else (eos,)
         return frozenset((*own, *self.model_config.eos_token_ids, *params.stop_token_ids))
+
+
+def _check_arrival(arrival: Arrival) -> None:
+    for name in ("request_id", "cache_salt"):
+        if not isinstance(getattr(arrival, name), str):
+            raise ValueError(f"{name} must be a string, got {getattr(arrival, name)!r}")
+    if not isinstance(arrival.priority, int | float) or not math.isfinite(arrival.priority):
+        raise ValueError(
+            f"priority must be a finite number, smaller is more urgent; got {arrival.priority!r}"
+        )
+    seconds = arrival.deadline
+    if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
+        raise ValueError(f"deadline is in seconds from now and must be positive, got {seconds!r}")
+
+
+def _integers(prompt: Sequence[int]) -> list[int]:
+    try:
+        return [index(token) for token in prompt]
+    except TypeError as error:
+        raise ValueError(f"a prompt is a text or a sequence of token ids, got {prompt!r:.80}") from error

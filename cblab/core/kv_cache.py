@@ -16,8 +16,6 @@ class SequenceKVCache:
     `advance` moves `length` once. Were it moved by each layer, the second would write behind the first one's
     tokens and read a hole. A forward pass that fails half-way leaves `length` where it was: the next pass
     writes over its traces.
-
-    Room is doubled when it runs out, so that n tokens cost O(n) copies and not O(n^2).
     """
 
     def __init__(

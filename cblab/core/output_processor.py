@@ -1,8 +1,9 @@
 """From sampled tokens to what a user sees: text, stopping, callbacks, and `RequestOutput`s."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cblab.core.logprobs import TokenLogprobs
 from cblab.core.output_text import OutputText
 from cblab.core.outputs import CompletionOutput, RequestMetrics, RequestOutput
 from cblab.core.request import FinishReason, Request
@@ -26,6 +27,7 @@ class _Group:
     request_id: str
     prompt: str | None
     samples: list[_Sample]
+    prompt_logprobs: list[TokenLogprobs | None] | None = None  # once all of them are known
 
 
 class OutputProcessor:
@@ -37,8 +39,20 @@ class OutputProcessor:
         self._of: dict[str, tuple[_Group, _Sample]] = {}
         self._changed: dict[str, _Group] = {}
 
-    def open(self, request_id: str, prompt: str | None, requests: Iterable[Request]) -> None:
-        """Begin to follow the samples of one prompt."""
+    @property
+    def has_changes(self) -> bool:
+        """Whether `take_outputs` has anything to return."""
+        return bool(self._changed)
+
+    def open(self, request_id: str, prompt: str | None, requests: Sequence[Request]) -> None:
+        """Begin to follow the samples of one prompt.
+
+        Raises:
+            ValueError: one of their ids is that of a request whose last output has not been taken.
+        """
+        taken = next((one.request_id for one in requests if one.request_id in self._of), None)
+        if taken is not None:
+            raise ValueError(f"request_id {taken!r} is taken by a request that is not finished")
         samples = [_Sample(one, OutputText(self.tokenizer, one.params)) for one in requests]
         group = self._groups[request_id] = _Group(request_id, prompt, samples)
         for sample in samples:
@@ -89,9 +103,8 @@ class OutputProcessor:
 def _request_output(group: _Group) -> RequestOutput:
     requests = [sample.request for sample in group.samples]
     first = requests[0]
-    prompt_logprobs = None
-    if first.params.prompt_logprobs is not None:
-        prompt_logprobs = [first.prompt_logprobs.get(i) for i in range(first.num_prompt_tokens)]
+    if first.params.prompt_logprobs is not None and not first.is_scoring and group.prompt_logprobs is None:
+        group.prompt_logprobs = [first.prompt_logprobs.get(i) for i in range(first.num_prompt_tokens)]
     return RequestOutput(
         request_id=group.request_id,
         prompt=group.prompt,
@@ -106,7 +119,7 @@ def _request_output(group: _Group) -> RequestOutput:
             num_preemptions=first.num_preemptions,
         ),
         finished=all(request.is_finished for request in requests),
-        prompt_logprobs=prompt_logprobs,
+        prompt_logprobs=group.prompt_logprobs,
         error=next((request.error for request in requests if request.error is not None), None),
     )
 

@@ -58,8 +58,8 @@ class RequestOutput:
     """A request as it stands after a step.
 
     `prompt` is None where ids were given. `prompt_logprobs` has one entry a prompt token, None for the first,
-    which nothing precedes; it is None itself unless `params.prompt_logprobs` was set. `error` is what went
-    wrong where a sample's finish_reason is "error".
+    which nothing precedes; it is None itself until all are known, and unless `params.prompt_logprobs` was
+    set. `error` is what went wrong where a sample's finish_reason is "error".
     """
 
     request_id: str

@@ -6,7 +6,7 @@ replaceable part is named once, with the protocol that it keeps. None means cbla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -139,7 +139,7 @@ class Parts:
     """The replaceable parts of an engine; None is cblab's own.
 
     Attributes:
-        block_manager: `(num_blocks, block_size, *, enable_prefix_caching, num_host_blocks, salt) -> part`.
+        block_manager: `(num_blocks, block_size, *, enable_prefix_caching, num_host_blocks) -> part`.
         scheduler: `(config, block_manager, num_blocks) -> part`.
         build_batch: `(rows, block_size, device) -> RaggedBatch`.
         paged_decode: attention of one query a sequence over the block pool.
@@ -153,7 +153,3 @@ class Parts:
     paged_decode: PagedDecode | None = None
     paged_prefill: PagedPrefill | None = None
     sampler: SamplerPart | None = None
-
-    def own(self) -> Mapping[str, object]:
-        """Return the parts that are not cblab's, by name."""
-        return {name: part for name, part in vars(self).items() if part is not None}

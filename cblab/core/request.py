@@ -132,6 +132,12 @@ class Request:
         """Whether it has ended, for whatever reason."""
         return self.status.is_final
 
+    @property
+    def is_scoring(self) -> bool:
+        """Whether logprobs of its prompt are wanted and not known yet: then all its logits are needed."""
+        wanted = self.params.prompt_logprobs is not None and self.sample_index == 0
+        return wanted and len(self.prompt_logprobs) < self.num_prompt_tokens - 1
+
     def token_ids(self, start: int = 0, end: int | None = None) -> list[int]:
         """Tokens `start:end` of prompt and output, without joining the two when one holds them all."""
         end = self.num_tokens if end is None else end

@@ -249,8 +249,7 @@ class Scheduler:
 
     def _cached_blocks(self, request: Request) -> list[int]:
         """Look up the prefix; not while logits of the prompt are wanted, since cached tokens have none."""
-        is_scored = request.params.prompt_logprobs is not None
-        if is_scored and len(request.prompt_logprobs) < request.num_prompt_tokens - 1:
+        if request.is_scoring:
             return []
         return self._blocks.get_computed_blocks(request.token_ids(), request.cache_salt)
 

@@ -1,10 +1,13 @@
 """`LLM`: the engine for whoever has all prompts at hand and waits for the answers."""
 
 import math
+import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any, cast
 
@@ -97,8 +100,11 @@ class LLM:
             model, tokenizer = load(
                 model, tokenizer, dtype=config.dtype, device=device, skip_tokenizer_init=skip_tokenizer_init
             )
-        elif isinstance(tokenizer, str | Path):
-            raise ValueError(f"a loaded model comes with a loaded tokenizer or with none, got {tokenizer!r}")
+        elif isinstance(tokenizer, str | Path) or skip_tokenizer_init or device != "auto":
+            raise ValueError(
+                "a loaded model is where it is, with a loaded tokenizer or with none: a tokenizer's path, "
+                "skip_tokenizer_init and device are for a model that is to be loaded"
+            )
         self.engine = Engine(model, tokenizer, config, parts=parts, clock=clock, trace=trace)
         # Whose outputs are whose: a stream may be half read while another call steps the same engine.
         self._queues: dict[str, deque[RequestOutput]] = {}
@@ -139,14 +145,13 @@ class LLM:
         self,
         prompts: str | Sequence[int] | Sequence[Prompt],
         params: SamplingParams | Sequence[SamplingParams] | None = None,
-    ) -> Iterator[StreamEvent]:
+    ) -> "EventStream":
         """Answer prompts, and give each new piece as soon as its step is done; arguments as in `generate`.
 
-        An iterator that is dropped half-way aborts what is left of its requests.
+        An iterator that is dropped, begun or not, aborts what is left of its requests.
         """
         request_ids = self._add(prompts, params)
-        index = {request_id: i for i, request_id in enumerate(request_ids)}
-        return self._events(request_ids, index)
+        return EventStream(self._events(request_ids), partial(self._abandon, request_ids))
 
     def score(self, texts: str | Sequence[int] | Sequence[Prompt], num_top: int = 0) -> list[TextScore]:
         """Return the logprob of each token of given texts, and of the `num_top` likeliest in its place."""
@@ -179,9 +184,11 @@ class LLM:
         for index, (prompt, one) in enumerate(zip(each, given, strict=True)):
             try:
                 request_ids.append(self.engine.add_request(prompt, one))
-            except ValueError as error:
+            except BaseException as error:
                 self._abandon(request_ids)
-                raise ValueError(f"prompt {index}: {error}") from error
+                if isinstance(error, ValueError):
+                    raise ValueError(f"prompt {index}: {error}") from error
+                raise
             self._queues[request_ids[-1]] = queue
         return request_ids
 
@@ -212,7 +219,8 @@ class LLM:
             if output.request_id in self._queues:
                 self._queues[output.request_id].append(output)
 
-    def _events(self, request_ids: Sequence[str], index: dict[str, int]) -> Iterator[StreamEvent]:
+    def _events(self, request_ids: Sequence[str]) -> Iterator[StreamEvent]:
+        index = {request_id: i for i, request_id in enumerate(request_ids)}
         ended: set[tuple[str, int]] = set()
         for output in self._run(request_ids):
             for sample in output.outputs:
@@ -230,15 +238,31 @@ class LLM:
 
     def _abandon(self, request_ids: Sequence[str]) -> None:
         for request_id in request_ids:
-            self._queues.pop(request_id, None)
-            self.engine.abort(request_id)
+            if self._queues.pop(request_id, None) is not None:
+                self.engine.abort(request_id)
+
+
+class EventStream(Iterator[StreamEvent]):
+    """Events, and what to do when nobody wants the rest: a generator that has not begun does nothing."""
+
+    def __init__(self, events: Iterator[StreamEvent], abandon: Callable[[], None]) -> None:
+        self._events = events
+        self._finalizer = weakref.finalize(self, abandon)
+        self._finalizer.atexit = False
+
+    def __next__(self) -> StreamEvent:
+        return next(self._events)
+
+    def close(self) -> None:
+        """Abort what is left."""
+        self._finalizer()
 
 
 def _as_list(prompts: str | Sequence[int] | Sequence[Prompt]) -> list[Prompt]:
     """One prompt, or many, as many."""
     if isinstance(prompts, str):
         return [prompts]
-    is_one = len(prompts) > 0 and all(isinstance(one, int) for one in prompts)
+    is_one = len(prompts) > 0 and all(isinstance(one, Integral) for one in prompts)
     return [cast("Sequence[int]", prompts)] if is_one else list(cast("Sequence[Prompt]", prompts))
 
 

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from cblab.attention.batch import RaggedBatch
+from cblab.attention.dense import Attend
 from cblab.core.clock import LinearCostModel, SimulatedClock
 from cblab.core.engine import Engine
 from cblab.core.errors import ForwardPassError
 from cblab.core.outputs import CompletionOutput
+from cblab.core.plan import StepPlan
 from cblab.core.request import Request, RequestStatus
 from cblab.core.sampling_params import SamplingParams
 from tests.core.table_model import TOKENIZER, TableModel, run, table_engine
@@ -34,6 +36,20 @@ def answer(prompt: bytes, params: SamplingParams, **settings: Any) -> Completion
 def model_of(engine: Engine) -> TableModel:
     assert isinstance(engine.runner.model, TableModel)
     return engine.runner.model
+
+
+def spoil_logits_after(engine: Engine, character: str) -> None:
+    """Make the logits of every row NaN whose token is this one."""
+    model = model_of(engine)
+    inner = model.forward
+
+    def forward(batch: RaggedBatch, attend: Attend) -> Tensor:
+        logits = inner(batch, attend)
+        assert batch.logits_indices is not None
+        logits[batch.input_ids[batch.logits_indices] == ord(character)] = torch.nan
+        return logits
+
+    model.forward = forward  # type: ignore[method-assign]
 
 
 class TestStopping:
@@ -135,6 +151,22 @@ class TestRefusals:
             engine.add_request(prompt, greedy(**params))
         assert not engine.has_unfinished
 
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"priority": "high"}, "priority must be a finite number, .* got 'high'"),
+            ({"cache_salt": ["a"]}, "cache_salt must be a string, got"),
+            ({"request_id": 3}, "request_id must be a string, got 3"),
+            ({"prompt": [1.5]}, r"a prompt is a text or a sequence of token ids, got \[1.5\]"),
+            ({"prompt": None}, "a prompt is a text or a sequence of token ids, got None"),
+        ],
+    )
+    def test_arguments_of_the_wrong_kind(self, arguments: dict[str, Any], message: str) -> None:
+        engine = table_engine(ALPHABET)
+        with pytest.raises(ValueError, match=message):
+            engine.add_request(**{"prompt": [1], **arguments})
+        assert not engine.has_unfinished
+
     def test_an_id_that_is_taken(self) -> None:
         engine = table_engine(ALPHABET)
         engine.add_request(b"a", greedy(), request_id="mine")
@@ -230,6 +262,70 @@ class TestAbort:
         assert [one.finish_reason for one in output.outputs] == ["abort"] * 3
         engine.check_integrity()
 
+    def test_of_one_sample_before_its_prompt_is_computed_leaves_the_others(self) -> None:
+        engine = table_engine(ALPHABET, prefill_chunk_size=1)
+        params = SamplingParams(n=3, seed=0, temperature=0.01, max_tokens=2)
+        engine.add_request(b"abc", params, request_id="g")
+        other = engine.add_request(b"h", greedy())
+        engine.step()
+        engine.abort("g#1")
+        outputs = run(engine)
+        assert [one.text for one in outputs["g"].outputs] == ["de", "", "de"]
+        assert [one.finish_reason for one in outputs["g"].outputs] == ["length", "abort", "length"]
+        assert outputs[other].outputs[0].text == "ijklm"
+
+    def test_of_a_request_that_has_just_been_added_in_a_callback(self) -> None:
+        engine = table_engine(ALPHABET)
+
+        def add_and_abort(*_: object) -> None:
+            if "x" not in engine.requests:
+                engine.add_request(b"h", greedy(), request_id="x")
+                engine.abort("x")
+
+        engine.add_request(b"a", greedy(max_tokens=1), on_token=add_and_abort)
+        assert run(engine)["x"].outputs[0].token_ids == []
+
+    def test_while_the_model_runs_drops_the_token_that_it_computes(self) -> None:
+        engine = table_engine(ALPHABET, on_forward=lambda batch: None)
+        seen: list[int] = []
+        engine.add_request(b"a", greedy(), request_id="x", on_token=lambda _, token: seen.append(token))
+        engine.step()
+        model_of(engine).on_forward = lambda batch: engine.abort("x")
+        (output,) = engine.step()
+        assert (output.outputs[0].text, output.outputs[0].finish_reason, seen) == ("b", "abort", [98])
+
+    def test_of_an_idle_engine_takes_effect_at_once_and_is_told_by_the_next_step(self) -> None:
+        engine = table_engine(ALPHABET)
+        engine.add_request(b"a", greedy(), request_id="x")
+        engine.step()
+        engine.abort("x")
+        assert engine.requests == {}
+        assert engine.block_manager.stats().used == 0
+        assert engine.has_unfinished
+        assert [output.outputs[0].finish_reason for output in engine.step()] == ["abort"]
+        assert not engine.has_unfinished
+
+    def test_an_id_is_taken_until_all_its_samples_have_ended(self) -> None:
+        engine = table_engine(ALPHABET)
+        flat = SamplingParams(n=2, temperature=1e9, seed=0, max_tokens=9, ignore_eos=True)
+        engine.add_request(b"a", flat, request_id="g")
+        engine.step()
+        engine.abort("g")
+        with pytest.raises(ValueError, match="request_id 'g' is taken"):
+            engine.add_request(b"a", greedy(), request_id="g")
+        engine.step()
+        engine.add_request(b"a", greedy(), request_id="g")
+        assert run(engine)["g"].outputs[0].text == "bcdef"
+
+    def test_neither_an_abort_nor_a_deadline_outlives_its_request(self) -> None:
+        clock = SimulatedClock(LinearCostModel(seconds_per_step=1.0))
+        engine = table_engine(ALPHABET, clock=clock)
+        engine.add_request(b"a", greedy(max_tokens=1), request_id="x", deadline=4)
+        run(engine)
+        engine.abort("x")
+        engine.add_request(b"a", greedy(max_tokens=9), request_id="x")
+        assert run(engine)["x"].outputs[0].text == "bcdefghij"
+
 
 class TestFailures:
     def test_an_exception_in_a_callback_fails_that_request_alone(
@@ -301,20 +397,75 @@ class TestFailures:
         with pytest.raises(KeyboardInterrupt):
             engine.step()
         engine.check_integrity()
+        (output,) = engine.step()
+        assert isinstance(output.error, KeyboardInterrupt)
         assert not engine.has_unfinished
         request_id = engine.add_request(b"abc", greedy())
         assert run(engine)[request_id].outputs[0].text == "defgh"
 
+    def test_ctrl_c_in_a_callback_leaves_no_sample_without_its_token(self) -> None:
+        engine = table_engine(ALPHABET)
+
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        params = SamplingParams(n=3, seed=0, temperature=0.01, max_tokens=4)
+        engine.add_request(b"abc", params, on_token=interrupt)
+        other = engine.add_request(b"h", greedy())
+        with pytest.raises(KeyboardInterrupt):
+            engine.step()
+        engine.check_integrity()
+        assert run(engine)[other].outputs[0].finish_reason == "error"  # it was in the broken step
+        after = engine.add_request(b"h", greedy())
+        assert run(engine)[after].outputs[0].text == "ijklm"
+
+    @pytest.mark.parametrize("mode", ["recompute", "swap"])
+    def test_a_break_in_the_scheduler_fails_what_ran_and_lets_the_waiting_run(self, mode: str) -> None:
+        settings = {"preemption_mode": mode, "num_host_blocks": 8} if mode == "swap" else {}
+        engine = table_engine(ALPHABET, num_blocks=4, **settings)
+        for index, prompt in enumerate((b"abcdefg", b"hijklmn", b"bcdef")):
+            engine.add_request(prompt, greedy(max_tokens=9), request_id=str(index))
+        while engine.stats().num_preemptions == 0:
+            engine.step()
+        schedule = engine.scheduler.schedule
+
+        def interrupted(now: float) -> StepPlan:
+            schedule(now)
+            raise KeyboardInterrupt
+
+        engine.scheduler.schedule = interrupted  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            engine.step()
+        engine.scheduler.schedule = schedule  # type: ignore[method-assign]
+        engine.check_integrity()
+        texts = {name: one.outputs[0].text for name, one in run(engine).items() if one.error is None}
+        expected = {"0": "hijklmnop", "1": "opqrstuvw", "2": "ghijklmno"}
+        assert texts
+        assert texts == {name: expected[name] for name in texts}
+        assert engine.block_manager.stats().used == 0
+
+    def test_nan_in_a_prompts_logits_fails_its_own_request(self) -> None:
+        engine = table_engine(ALPHABET)
+        spoil_logits_after(engine, "c")
+        params = greedy(prompt_logprobs=0)
+        bad, good = engine.add_request(b"abcd", params), engine.add_request(b"hij", params)
+        outputs = run(engine)
+        assert outputs[bad].outputs[0].finish_reason == "error"
+        assert outputs[good].outputs[0].text == "klmno"
+
+    def test_a_warmup_that_fails_gives_its_blocks_back(self) -> None:
+        def fail(_: RaggedBatch) -> None:
+            raise OSError("cold")
+
+        engine = table_engine(ALPHABET, on_forward=fail)
+        with pytest.raises(OSError, match="cold"):
+            engine.warmup()
+        engine.check_integrity()
+        assert engine.block_manager.stats().used == 0
+
     def test_nan_logits_fail_their_own_request(self) -> None:
         engine = table_engine(ALPHABET)
-        inner = engine.runner.model.forward  # type: ignore[attr-defined]
-
-        def forward(batch: RaggedBatch, attend: Any) -> Tensor:
-            logits = inner(batch, attend)
-            logits[batch.input_ids == ord("c")] = torch.nan
-            return logits
-
-        engine.runner.model.forward = forward  # type: ignore[attr-defined]
+        spoil_logits_after(engine, "c")
         bad, good = engine.add_request(b"a", greedy()), engine.add_request(b"h", greedy())
         outputs = run(engine)
         assert outputs[bad].outputs[0].text == "bc"
@@ -513,7 +664,9 @@ class TestSteps:
         request_id = engine.add_request(b"abcdefgh", greedy())
         assert run(engine)[request_id].metrics.num_cached_tokens == 4
         engine.add_request(b"a", greedy())
-        with pytest.raises(RuntimeError, match="without requests"):
+        with pytest.raises(
+            RuntimeError, match="the engine must be idle, but it has not finished 'request-2'"
+        ):
             engine.warmup()
 
     def test_it_is_quiet_by_default(self, capfd: pytest.CaptureFixture[str]) -> None:

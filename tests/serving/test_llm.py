@@ -12,6 +12,7 @@ from cblab import LLM, SamplingParams
 from cblab.attention.batch import RaggedBatch
 from cblab.attention.layout import LayerKV
 from cblab.attention.spec import AttentionSpec
+from cblab.core.beam_search import BeamSearchParams
 from cblab.core.errors import ForwardPassError
 from cblab.core.intake import Prompt
 from cblab.core.parts import Parts
@@ -56,6 +57,7 @@ def test_a_prompt_that_is_refused_takes_all_along_and_leaves_nothing_behind() ->
     prompts: list[Prompt] = ["a", [999], "b"]
     with pytest.raises(ValueError, match=r"prompt 1: the prompt holds the token id 999"):
         llm.generate(prompts, GREEDY)
+    assert llm.engine.requests == {}
     assert llm.generate("a", GREEDY)[0].outputs[0].text == "bcdef"
     assert not llm.engine.has_unfinished
 
@@ -94,6 +96,19 @@ def test_a_stream_that_is_dropped_gives_its_blocks_back() -> None:
     llm.generate("c", GREEDY)
     assert not llm.engine.has_unfinished
     assert llm.engine.block_manager.stats().used == 0
+
+
+def test_a_stream_that_is_dropped_before_it_begins_leaves_nothing_behind() -> None:
+    llm = alphabet()
+    stream = llm.stream(["a", "b"], SamplingParams(temperature=0, max_tokens=20))
+    del stream
+    assert llm.engine.requests == {}
+    closed = llm.stream("a", GREEDY)
+    next(closed)
+    closed.close()
+    assert llm.engine.requests == {}
+    assert llm.engine.block_manager.stats().used == 0
+    llm.beam_search("a", BeamSearchParams(2, 3))
 
 
 def test_a_step_that_breaks_is_raised_and_the_next_call_works() -> None:
