@@ -39,7 +39,7 @@ Notebook = Annotated[Path, typer.Argument(metavar="FILE", help="The notebook.")]
 def generate(
     prompt: Annotated[str, typer.Argument(help="The text to continue; - reads it from standard input.")],
     model: Model = None,
-    max_tokens: Annotated[int, typer.Option(help="New tokens at most.")] = 200,
+    max_tokens: Annotated[int, typer.Option(help="New tokens at most.", min=1)] = 200,
     temperature: Annotated[
         float | None,
         typer.Option(help="0 is greedy. Default: 0, or 1 where --top-k, --top-p or --seed is given."),

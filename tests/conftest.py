@@ -71,6 +71,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     lines = [value for report in reports for name, value in report.user_properties if name == COUNTED]
     if lines:
-        terminalreporter.section("labs: wrong and right answers")
+        terminalreporter.section("counted by the tests")
         for line in sorted(set(lines)):
             terminalreporter.write_line(line)

@@ -84,7 +84,7 @@ def test_the_text_is_written_as_it_grows(checkpoint: Path, monkeypatch: pytest.M
     [
         (["--temperature", "-1"], "temperature must be"),
         (["--temperature", "nan"], "temperature must be"),
-        (["--max-tokens", "0"], "max_tokens must be"),
+        (["--max-tokens", "0"], "'--max-tokens'"),
         (["--max-tokens", "many"], "'--max-tokens'"),
         (["--top-k", "-2"], "top_k must be"),
         (["--top-p", "0"], "top_p must be"),

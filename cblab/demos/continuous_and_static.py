@@ -1,8 +1,8 @@
 """Continuous against static batching: the same requests, the same engine, only the time of admission differs.
 
 A static batch begins when the one before it has ended, and ends with its longest request: seats of requests
-that are done stay empty. Continuous batching fills a seat in the step after it became free. Each row below is
-one of the seats, each column a few steps; the bundled model really computes both.
+that are done stay empty. Continuous batching fills a seat in the step after it became free. The bundled model
+really computes both.
 """
 
 import time
@@ -22,11 +22,12 @@ _SEATS = 6
 _LENGTHS = (6, 90, 12, 40, 8, 24, 64, 10, 16, 80, 5, 30, 12, 48, 9, 20, 70, 14)
 _PROMPTS = ("Once upon a time, there was", "The capital of Italy is", "One day, a small bird")
 _COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red")
-_WIDTH = 72
+_STRIDE = 4  # steps a character
 
 
 def run(console: Console) -> None:
     """Run both, draw the seats over the steps, and print what was measured."""
+    console.print("Six seats, four steps a character: █ a request computes, · nobody sits there.\n")
     rows = []
     tokens = []
     for name, batches in (
@@ -66,8 +67,7 @@ def _answer(engine: Engine, batch: Sequence[int]) -> Iterator[tuple[str, list[in
 
 
 def _draw(records: Sequence[StepRecord]) -> list[Text]:
-    """One line a seat, every `stride`-th step a character: the request that sits there."""
-    stride = -(-len(records) // _WIDTH)
+    """One line a seat, every fourth step a character: the request that sits there."""
     seats: list[str | None] = [None] * _SEATS
     lines = [Text("  ") for _ in seats]
     for record in records:
@@ -75,7 +75,7 @@ def _draw(records: Sequence[StepRecord]) -> list[Text]:
         seats = [one if one in present else None for one in seats]
         for newcomer in [one for one in present if one not in seats]:
             seats[seats.index(None)] = newcomer
-        if record.number % stride == 0:
+        if record.number % _STRIDE == 0:
             for line, name in zip(lines, seats, strict=True):
                 line.append("·" if name is None else "█", "dim" if name is None else _COLOURS[int(name) % 6])
     return lines

@@ -51,13 +51,14 @@ def run(console: Console) -> None:
     num_blocks = sum(-(-length // _BLOCK_SIZE) for length in held)
     table = Table("cache", "tokens held", "tokens' room", "bytes", "wasted", box=box.SIMPLE_HEAD)
     for name, room in (
-        ("dense: doubles when it is full", sum(cache.capacity for cache in dense)),
-        (f"contiguous: {_MAX_LEN} reserved each", stats.num_reserved),
+        ("dense: doubles", sum(cache.capacity for cache in dense)),
+        (f"contiguous: {_MAX_LEN} each", stats.num_reserved),
         (f"paged: blocks of {_BLOCK_SIZE}", num_blocks * _BLOCK_SIZE),
     ):
         wasted = 1 - sum(held) / room
         table.add_row(name, f"{sum(held)}", f"{room}", format_bytes(room * row_bytes), f"{wasted:.0%}")
-    console.print("When all twelve have their last token:", table)
+    console.print("Each request counted with its last token, the dense and contiguous ones as measured:")
+    console.print(table)
     same = tokens_dense == tokens_contiguous == tokens_paged
     console.print(f"The tokens of all three are {'the same' if same else 'DIFFERENT'}.")
     room = 12 * _MAX_LEN

@@ -47,7 +47,7 @@ _SETTINGS: dict[str, Any] = {
 
 def run(console: Console) -> None:
     """Run all three, draw each request's life, and compare the answers."""
-    console.print("· waits  █ computes its prompt, or everything again  ▪ decodes  x has lost its blocks\n")
+    console.print("Two steps a character: █ prompt, or all again  ▪ decodes  x has lost its blocks\n")
     table = Table("", "steps", "preemptions", "tokens computed", "blocks swapped", box=box.SIMPLE_HEAD)
     answers = []
     params = [SamplingParams(temperature=0.7, seed=i, max_tokens=_MAX_TOKENS) for i in range(len(_PROMPTS))]

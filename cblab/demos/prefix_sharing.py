@@ -23,7 +23,7 @@ _QUESTIONS = (
     "The capital of Japan is",
     "Count by twos from 2 to 20:",
     "7 + 5 =",
-    "One day, a little mouse came to the tree.",
+    "The capital of Spain is",
 )
 _BLOCK_SIZE = 16
 
@@ -33,7 +33,7 @@ def run(console: Console) -> None:
     prompts = [_INSTRUCTION + question for question in _QUESTIONS]
     params = SamplingParams(temperature=0, max_tokens=12)
     table = Table(
-        "prefix cache", "prompt tokens computed", "blocks in use", "shared", "p50 first token",
+        "prefix cache", "prompt tokens computed", "blocks in use", "shared", "mean first token",
         box=box.SIMPLE_HEAD,
     )  # fmt: skip
     answers = []
@@ -43,7 +43,8 @@ def run(console: Console) -> None:
             max_num_batched_tokens=256,
         )  # fmt: skip
         llm.engine.warmup()
-        llm.generate(_INSTRUCTION, SamplingParams(max_tokens=1), use_tqdm=False)  # somebody asked before
+        # Somebody has asked before: with the cache, the instruction's blocks are there.
+        llm.generate(_INSTRUCTION, SamplingParams(max_tokens=1), use_tqdm=False)
         before = llm.engine.stats()
         ids = [llm.engine.add_request(prompt, params) for prompt in prompts]
         done: dict[str, RequestOutput] = {}
@@ -58,13 +59,14 @@ def run(console: Console) -> None:
         used = {block for blocks in tables.values() for block in blocks}
         held = [block for blocks in tables.values() for block in blocks]
         shared = sum(held.count(block) > 1 for block in used)
-        waits = sorted(done[name].metrics.time_to_first_token or 0.0 for name in ids)
+        waits = [done[name].metrics.time_to_first_token or 0.0 for name in ids]
         table.add_row(
             "on" if is_on else "off",
             f"{after.num_prefill_tokens - before.num_prefill_tokens}",
-            f"{len(used)}", f"{shared}", f"{1000 * waits[len(waits) // 2]:.0f} ms",
+            f"{len(used)}", f"{shared}", f"{1000 * sum(waits) / len(waits):.0f} ms",
         )  # fmt: skip
         answers.append([done[name].outputs[0].text for name in ids])
+    console.print("Six questions behind an instruction that an earlier request had brought already:")
     console.print(table)
     for question, answer in zip(_QUESTIONS, answers[1], strict=True):
         console.print(Text(f"  {question}", style="bold").append(answer.replace("\n", " "), style="not bold"))

@@ -21,7 +21,7 @@ from cblab.model import TinyLLM
 
 _COLOURS = {"A": "cyan", "B": "yellow", "C": "magenta", "D": "green"}
 # Name, step in which it arrives, tokens of its prompt, tokens that it wants.
-_ARRIVALS = (("A", 0, 5, 7), ("B", 0, 30, 4), ("C", 1, 6, 6), ("D", 3, 9, 3))
+_ARRIVALS = (("A", 0, 5, 7), ("B", 0, 30, 4), ("C", 1, 8, 6), ("D", 3, 9, 3))
 _CONFIG = EngineConfig(
     num_blocks=20,
     block_size=4,
@@ -58,7 +58,7 @@ def run(console: Console) -> None:
             f"{record.num_waiting}", f"{record.num_running}", f"{record.num_used_blocks}",
         )  # fmt: skip
     console.print(table)
-    console.print("B's prompt takes three steps, and A and C get a token in each of them.")
+    console.print("B's long prompt takes three steps, and A gets its token in each of them.")
     console.print("D waits for a seat, not for budget: only three may run.")
 
 

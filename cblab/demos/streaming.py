@@ -24,7 +24,7 @@ from cblab.serving import LLM, StreamEvent
 
 
 def _story(seed: int) -> SamplingParams:
-    return SamplingParams(temperature=0.7, seed=seed, max_tokens=240)
+    return SamplingParams(temperature=0.7, seed=seed, max_tokens=120)
 
 
 _FACT = SamplingParams(temperature=0, max_tokens=40)
@@ -179,6 +179,7 @@ def run(console: Console, source: str | Path = assets.BUNDLED_MODEL) -> None:
     view = Panels(console, together) if console.is_terminal else Lines(console, together)
     with view:
         seconds = answer_together(llm, together, view.show)
+    console.print("\nThe same prompts, one after the other, to compare …")
     seconds_alone = answer_one_by_one(llm, alone)
     console.print(summary(together, seconds, alone, seconds_alone))
     num_same = sum(mine.token_ids == other.token_ids for mine, other in zip(together, alone, strict=True))

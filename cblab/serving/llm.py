@@ -1,6 +1,7 @@
 """`LLM`: the engine for whoever has all prompts at hand and waits for the answers."""
 
 import math
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +37,7 @@ class StreamEvent:
     """What one step has added to one sample of one prompt.
 
     `text` is what has become safe to show: empty while a character is half-finished, or while a stop string
-    may be under way. `finish_reason` is set on a sample's last event.
+    may be under way. `finish_reason` is set on a sample's last event, and `error` where that is "error".
     """
 
     prompt_index: int
@@ -44,6 +45,7 @@ class StreamEvent:
     token_ids: tuple[int, ...]
     text: str
     finish_reason: str | None = None
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class LLM:
 
         Raises:
             ValueError: a prompt or a parameter that makes no sense; nothing has been computed then.
+            UserWarning: issued for a prompt that failed alone; its output has the error.
             ForwardPassError: a step broke; what is left of the prompts is aborted, the next call works.
         """
         finished: dict[str, RequestOutput] = {}
@@ -139,6 +142,10 @@ class LLM:
                 if output.finished:
                     finished[output.request_id] = output
                     bar.update()
+        for index, request_id in enumerate(request_ids):
+            error = finished[request_id].error
+            if error is not None:
+                warnings.warn(f"prompt {index} failed: {error!r} (its output.error)", stacklevel=2)
         return [finished[request_id] for request_id in request_ids]
 
     def stream(
@@ -174,7 +181,12 @@ class LLM:
     ) -> list[str]:
         """Add all prompts or, where one is refused, none."""
         each = _as_list(prompts)
-        given = [params or SamplingParams()] * len(each) if not isinstance(params, Sequence) else params
+        given = [params or SamplingParams()] * len(each) if not isinstance(params, list | tuple) else params
+        strange = next((one for one in given if not isinstance(one, SamplingParams)), None)
+        if strange is not None:
+            raise ValueError(
+                f"params must be SamplingParams, one for all or a list of one each, got {strange!r}"
+            )
         if len(given) != len(each):
             raise ValueError(
                 f"{len(each)} prompts but {len(given)} sampling parameters: give one for all or one each"
@@ -234,6 +246,7 @@ class LLM:
                         sample.new_token_ids,
                         sample.new_text,
                         sample.finish_reason,
+                        output.error if sample.finish_reason == "error" else None,
                     )
 
     def _abandon(self, request_ids: Sequence[str]) -> None:
@@ -260,8 +273,14 @@ class EventStream(Iterator[StreamEvent]):
 
 def _as_list(prompts: str | Sequence[int] | Sequence[Prompt]) -> list[Prompt]:
     """One prompt, or many, as many."""
+    if hasattr(prompts, "tolist"):  # an array or a tensor of ids
+        prompts = prompts.tolist()
     if isinstance(prompts, str):
         return [prompts]
+    if not isinstance(prompts, Sequence):
+        raise ValueError(
+            f"prompts are a text or a list of token ids, one or a list of them, got {prompts!r:.80}"
+        )
     is_one = len(prompts) > 0 and all(isinstance(one, Integral) for one in prompts)
     return [cast("Sequence[int]", prompts)] if is_one else list(cast("Sequence[Prompt]", prompts))
 

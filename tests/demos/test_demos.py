@@ -39,7 +39,7 @@ def test_scheduler_steps_shows_who_got_what() -> None:
     lines = [" ".join(line.split()) for line in shown("scheduler_steps").splitlines()]
     assert "0 ███████████████░ A[0-4]+* B[0-9]* 0 2 5" in lines
     assert "1 ▪███████████████ A[5]+ B[10-19] C[0-4]* 0 3 9" in lines
-    assert "6 ▪▪█████████░░░░░ A[10]+ C[9]+ D[0-8]+* 0 2 6" in lines
+    assert "6 ▪▪█████████░░░░░ A[10]+ C[11]+ D[0-8]+* 0 2 6" in lines
     assert max(map(len, lines)) <= 80
 
 

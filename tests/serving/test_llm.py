@@ -52,6 +52,50 @@ def test_parameters_come_as_one_for_all_or_one_each() -> None:
     assert len(alphabet().generate("a")[0].outputs[0].token_ids) == 16
 
 
+def test_arrays_and_tensors_are_lists_of_ids() -> None:
+    ids = torch.tensor(TOKENIZER.encode("ab"))
+    for prompts in (ids, ids[None], ids.numpy(), list(ids.numpy())):
+        (output,) = alphabet().generate(prompts, GREEDY)  # type: ignore[arg-type]
+        assert output.outputs[0].text == "cdefg"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "params", "message"),
+    [
+        (None, GREEDY, "prompts are a text or a list of token ids, one or a list of them, got None"),
+        (["a", None], GREEDY, "prompt 1: a prompt is a text or a sequence of token ids, got None"),
+        (
+            "a",
+            {"temperature": 0},
+            "params must be SamplingParams, .* got {'temp",
+        ),
+        (
+            ["a", "b"],
+            [GREEDY, 0.8],
+            "params must be SamplingParams, .* got 0.8",
+        ),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_named(prompts: Any, params: Any, message: str) -> None:
+    llm = alphabet()
+    with pytest.raises(ValueError, match=message):
+        llm.generate(prompts, params)
+    assert llm.engine.requests == {}
+
+
+def test_a_prompt_that_fails_alone_is_warned_of_and_tells_a_stream_why() -> None:
+    def fail(*_: object) -> Tensor:
+        raise ZeroDivisionError("mine")
+
+    params = [GREEDY, SamplingParams(temperature=0, logits_processors=[fail])]
+    llm = alphabet()
+    with pytest.warns(UserWarning, match=r"prompt 1 failed: ZeroDivisionError\('mine'\)"):
+        outputs = llm.generate(["a", "b"], params)
+    assert [one.outputs[0].finish_reason for one in outputs] == ["length", "error"]
+    events = [one for one in llm.stream(["a", "b"], params) if one.finish_reason]
+    assert {one.prompt_index: type(one.error) for one in events} == {0: type(None), 1: ZeroDivisionError}
+
+
 def test_a_prompt_that_is_refused_takes_all_along_and_leaves_nothing_behind() -> None:
     llm = alphabet()
     prompts: list[Prompt] = ["a", [999], "b"]
