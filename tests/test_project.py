@@ -42,7 +42,7 @@ def test_conda_environment_is_the_lock() -> None:
 
 
 def test_readme_names_every_make_target() -> None:
-    targets = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     readme = (ROOT / "README.md").read_text()
     assert {"help", "lab", "test", "build", "check", "demo", "bench"} <= set(targets)
     assert not [target for target in targets if target != "help" and f"make {target}" not in readme]

@@ -1,5 +1,6 @@
 """Attention over a block pool by name: which kernels run, and the layout of the pool that they read."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,6 +31,13 @@ class PagedDecode(Protocol):
         Returns:
             Like `q`. What slots outside the contexts hold, NaN included, has no part in it.
         """
+
+
+class WriteKV(Protocol):
+    """Storing the new keys and values of a layer, as `LayerKV.write` does."""
+
+    def __call__(self, kv: LayerKV, slot_mapping: Tensor, k: Tensor, v: Tensor) -> None:
+        """Store k and v, `[num_tokens, num_kv_heads, head_dim]`, at the slots `[num_tokens]`, int64."""
 
 
 class PlanDecode(Protocol):
@@ -78,6 +86,7 @@ class AttentionBackend:
     """A pair of kernels and the layout of the pool that both read.
 
     Where there is a `plan_decode`, a step plans once and each layer runs the plan; `decode` is both in one.
+    Where there is a `write`, it is faster than the pool's own.
     """
 
     name: str
@@ -85,24 +94,29 @@ class AttentionBackend:
     decode: PagedDecode
     prefill: PagedPrefill
     plan_decode: PlanDecode | None = None
+    write: WriteKV | None = None
 
 
-_BACKENDS = {
-    "torch": AttentionBackend(
-        "torch", KVLayout.NHD, paged_decode_torch, paged_prefill_torch, plan_decode_torch
-    ),
-}
-_FASTEST_ON = {"cpu": "torch", "cuda": "torch"}
+_TORCH = AttentionBackend("torch", KVLayout.NHD, paged_decode_torch, paged_prefill_torch, plan_decode_torch)
+_KERNELS = {"numba": ("cblab.attention.numba", "NUMBA"), "triton": ("cblab.attention.triton", "TRITON")}
+_FASTEST_ON = {"cpu": "numba", "cuda": "triton"}
 
 
 def get_backend(name: str, device: torch.device | str) -> AttentionBackend:
     """Return a backend by name; "auto" is the fastest that runs on `device`.
 
+    The library of a kernel is imported here and not before.
+
     Raises:
         ValueError: no backend has that name; the message lists them.
+        ImportError: its library is not installed.
     """
     if name == "auto":
         name = _FASTEST_ON.get(torch.device(device).type, "torch")
-    if name not in _BACKENDS:
-        raise ValueError(f"unknown attention_backend {name!r}; there are: auto, {', '.join(_BACKENDS)}")
-    return _BACKENDS[name]
+    if name == "torch":
+        return _TORCH
+    if name not in _KERNELS:
+        raise ValueError(f"unknown attention_backend {name!r}; there are: auto, torch, {', '.join(_KERNELS)}")
+    module, attribute = _KERNELS[name]
+    backend: AttentionBackend = getattr(importlib.import_module(module), attribute)
+    return backend

@@ -3,7 +3,7 @@
 A slot is the place of one token: `slot = block_id * block_size + position % block_size`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 import torch
@@ -18,27 +18,43 @@ class KVLayout(Enum):
     ```
     NHD   [num_blocks, block_size, num_kv_heads, head_dim]   a token's heads side by side
     HND   [num_blocks, num_kv_heads, block_size, head_dim]   a head's tokens side by side
+    HDN   [num_blocks, num_kv_heads, head_dim, block_size]   of the keys; the values' is HND
     ```
 
+    In HDN one vector register takes the same dimension of as many keys as it has places: scores come out side
+    by side, and none is a sum over a register. A weighted sum of values has that with the values' dimensions.
+
     A kernel declares the one it reads and the pool is built in it. Copying and swapping blocks work on the
-    first axis and need not know; all else goes through `by_token`.
+    first axis and need not know; all else goes through `keys_by_token` and `values_by_token`.
     """
 
     NHD = "NHD"
     HND = "HND"
+    HDN = "HDN"
 
-    def shape(self, num_blocks: int, block_size: int, num_kv_heads: int, head_dim: int) -> tuple[int, ...]:
-        """Shape of a pool in this layout."""
-        inner = (block_size, num_kv_heads) if self is KVLayout.NHD else (num_kv_heads, block_size)
-        return (num_blocks, *inner, head_dim)
+    def key_shape(
+        self, num_blocks: int, block_size: int, num_kv_heads: int, head_dim: int
+    ) -> tuple[int, ...]:
+        """Shape of the keys' pool in this layout."""
+        if self is KVLayout.HDN:
+            return (num_blocks, num_kv_heads, head_dim, block_size)
+        return self.value_shape(num_blocks, block_size, num_kv_heads, head_dim)
 
-    def by_token(self, pool: Tensor) -> Tensor:
-        """View a pool as `[num_blocks, block_size, num_kv_heads, head_dim]`, whatever its layout."""
+    def value_shape(
+        self, num_blocks: int, block_size: int, num_kv_heads: int, head_dim: int
+    ) -> tuple[int, ...]:
+        """Shape of the values' pool in this layout."""
+        if self is KVLayout.NHD:
+            return (num_blocks, block_size, num_kv_heads, head_dim)
+        return (num_blocks, num_kv_heads, block_size, head_dim)
+
+    def keys_by_token(self, pool: Tensor) -> Tensor:
+        """View keys as `[num_blocks, block_size, num_kv_heads, head_dim]`, whatever the layout."""
+        return pool.permute(0, 3, 1, 2) if self is KVLayout.HDN else self.values_by_token(pool)
+
+    def values_by_token(self, pool: Tensor) -> Tensor:
+        """View values as `[num_blocks, block_size, num_kv_heads, head_dim]`, whatever the layout."""
         return pool if self is KVLayout.NHD else pool.transpose(1, 2)
-
-    def flatten(self, pool: Tensor) -> Tensor:
-        """All slots in order, `[num_slots, num_kv_heads, head_dim]`: a view of an NHD pool, else a copy."""
-        return self.by_token(pool).flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -74,19 +90,31 @@ class LayerKV:
     ) -> "LayerKV":
         """Make an empty pool; its slots hold zeros until they are written."""
 
-        def pool(width: int, dtype: torch.dtype) -> Tensor:
-            shape = layout.shape(num_blocks, block_size, num_kv_heads, width)
-            return torch.zeros(shape, dtype=dtype, device=device)
+        def pools(width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+            sizes = num_blocks, block_size, num_kv_heads, width
+            shapes = layout.key_shape(*sizes), layout.value_shape(*sizes)
+            keys, values = (torch.zeros(shape, dtype=dtype, device=device) for shape in shapes)
+            return keys, values
 
-        kv = cls(pool(head_dim, dtype), pool(head_dim, dtype), layout)
-        if dtype == torch.int8:
-            kv = replace(kv, key_scales=pool(1, torch.float32), value_scales=pool(1, torch.float32))
-        return kv
+        scales = pools(1, torch.float32) if dtype == torch.int8 else (None, None)
+        return cls(*pools(head_dim, dtype), layout, *scales)
 
     @property
     def block_size(self) -> int:
         """Tokens in a block."""
-        return self.layout.by_token(self.keys).shape[1]
+        return self.layout.values_by_token(self.values).shape[1]
+
+    def by_token(self) -> tuple[Tensor, Tensor]:
+        """Views of keys and values as stored, `[num_blocks, block_size, num_kv_heads, head_dim]`."""
+        return self.layout.keys_by_token(self.keys), self.layout.values_by_token(self.values)
+
+    def flatten(self) -> tuple[Tensor, Tensor]:
+        """All slots' keys and values in order, as stored, `[num_slots, num_kv_heads, head_dim]`.
+
+        Views in layout NHD. In the others a block's tokens do not lie side by side, and these are copies.
+        """
+        keys, values = self.by_token()
+        return keys.flatten(0, 1), values.flatten(0, 1)
 
     @property
     def pools(self) -> tuple[Tensor, ...]:
@@ -109,17 +137,21 @@ class LayerKV:
 
     def write(self, slot_mapping: Tensor, k: Tensor, v: Tensor) -> None:
         """Store k and v, `[num_tokens, num_kv_heads, head_dim]`, at the slots `[num_tokens]`."""
-        for pool, scales, new in ((self.keys, self.key_scales, k), (self.values, self.value_scales, v)):
+        keys_by_token, values_by_token = self.layout.keys_by_token, self.layout.values_by_token
+        for by_token, pool, scales, new in (
+            (keys_by_token, self.keys, self.key_scales, k),
+            (values_by_token, self.values, self.value_scales, v),
+        ):
             if scales is not None:
                 new, new_scales = quantize(new)
-                self._put(scales, slot_mapping, new_scales)
-            self._put(pool, slot_mapping, new.to(pool.dtype))
+                self._put(by_token(scales), slot_mapping, new_scales)
+            self._put(by_token(pool), slot_mapping, new.to(pool.dtype))
 
-    def _put(self, pool: Tensor, slot_mapping: Tensor, new: Tensor) -> None:
+    def _put(self, by_token: Tensor, slot_mapping: Tensor, new: Tensor) -> None:
         if self.layout is KVLayout.NHD:
-            pool.flatten(0, 1).index_copy_(0, slot_mapping, new)
+            by_token.flatten(0, 1).index_copy_(0, slot_mapping, new)
         else:
-            self.layout.by_token(pool)[slot_mapping // self.block_size, slot_mapping % self.block_size] = new
+            by_token[slot_mapping // self.block_size, slot_mapping % self.block_size] = new
 
     def gather(self, block_tables: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Copy out whole blocks, one table a sequence, `[num_seqs, num_blocks]`, as numbers of `dtype`.
@@ -128,17 +160,20 @@ class LayerKV:
             keys and values, `[num_seqs, num_blocks * block_size, num_kv_heads, head_dim]`, contiguous: a
             sequence's tokens in order, and behind its last one whatever the blocks hold.
         """
-        keys = self._gather(self.keys, self.key_scales, block_tables)
-        values = self._gather(self.values, self.value_scales, block_tables)
+        keys = self.layout.keys_by_token(_select(self.keys, self.key_scales, block_tables))
+        values = self.layout.values_by_token(_select(self.values, self.value_scales, block_tables))
+        keys, values = (
+            blocks.contiguous().view(block_tables.shape[0], -1, *blocks.shape[2:])
+            for blocks in (keys, values)
+        )
         return keys.to(dtype), values.to(dtype)
 
-    def _gather(self, pool: Tensor, scales: Tensor | None, block_tables: Tensor) -> Tensor:
-        block_ids = block_tables.flatten()
-        blocks = pool.index_select(0, block_ids)
-        if scales is not None:
-            blocks = blocks * scales.index_select(0, block_ids)
-        tokens = self.layout.by_token(blocks).contiguous()
-        return tokens.view(block_tables.shape[0], -1, *tokens.shape[2:])
+
+def _select(pool: Tensor, scales: Tensor | None, block_tables: Tensor) -> Tensor:
+    """A copy of the tables' blocks, one table after the other, in the order of axes of the pool."""
+    block_ids = block_tables.flatten()
+    blocks = pool.index_select(0, block_ids)
+    return blocks if scales is None else blocks * scales.index_select(0, block_ids)
 
 
 def quantize(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """From ids to tensors: the rows of a step, laid end to end as one `RaggedBatch` over the block pool."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,8 +10,7 @@ import torch
 from cblab.attention.batch import RaggedBatch
 
 
-@dataclass(frozen=True)
-class BatchRow:
+class BatchRow(NamedTuple):
     """One sequence's share of a batch.
 
     Attributes:
@@ -39,8 +39,7 @@ def build_batch(rows: Sequence[BatchRow], block_size: int, device: torch.device 
     for index, row in enumerate(rows):
         _check(index, row, block_size)
     lengths = np.array([len(row.token_ids) for row in rows])
-    cached = np.array([row.num_computed_tokens for row in rows])
-    wanted = np.array([row.num_logits for row in rows])
+    cached, wanted = np.array([(row.num_computed_tokens, row.num_logits) for row in rows]).T
     ends = lengths.cumsum()
     # Row r of the batch is at `start + i` of the whole and at position `cached + i` of its sequence.
     positions = np.arange(ends[-1]) + (cached - (ends - lengths)).repeat(lengths)
@@ -54,7 +53,9 @@ def build_batch(rows: Sequence[BatchRow], block_size: int, device: torch.device 
         return torch.from_numpy(array).to(device, dtype)
 
     return RaggedBatch(
-        input_ids=tensor(np.concatenate([row.token_ids for row in rows]), torch.int64),
+        input_ids=tensor(
+            np.fromiter(chain.from_iterable(row.token_ids for row in rows), np.int64), torch.int64
+        ),
         positions=tensor(positions, torch.int64),
         cu_seqlens_q=tensor(np.concatenate(([0], ends)), torch.int32),
         context_lens=tensor(cached + lengths, torch.int32),
@@ -85,7 +86,8 @@ def _check(index: int, row: BatchRow, block_size: int) -> None:
 
 def _pad(tables: Sequence[Sequence[int]]) -> np.ndarray:
     """Block tables as one array, int64 `[num_seqs, longest]`, 0 behind each."""
-    padded = np.zeros((len(tables), max(map(len, tables))), dtype=np.int64)
-    for row, table in zip(padded, tables, strict=True):
-        row[: len(table)] = table
+    lengths = np.fromiter(map(len, tables), np.int64, len(tables))
+    padded = np.zeros((len(tables), lengths.max()), dtype=np.int64)
+    is_used = np.arange(padded.shape[1]) < lengths[:, None]
+    padded[is_used] = np.fromiter(chain.from_iterable(tables), np.int64, lengths.sum())
     return padded

@@ -30,6 +30,7 @@ class EngineConfig:
         preemption_mode: whether a preempted request's keys and values are computed again or swapped out.
         watermark: share of the pool that admitting a request leaves free, so that those which run can grow.
         attention_backend: "auto", or the name of a backend in `cblab.attention.backends`.
+        fused_ops: "auto", or the name of a table in `cblab.model.fused` for a `Decoder` to compute with.
         dtype: what the model computes in. "auto" takes a loaded model as it is; one that `LLM` loads is
             float32 on a CPU, where that is several times faster, and the checkpoint's own elsewhere.
         seed: requests without a seed of their own draw theirs from this one; None draws fresh ones.
@@ -50,6 +51,7 @@ class EngineConfig:
     preemption_mode: PreemptionMode = "recompute"
     watermark: float = 0.01
     attention_backend: str = "auto"
+    fused_ops: str = "auto"
     dtype: str = "auto"
     seed: int | None = None
 

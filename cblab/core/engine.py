@@ -46,6 +46,8 @@ from cblab.tokenization import Tokenizer
 logger = logging.getLogger("cblab.engine")
 logging.getLogger("cblab").addHandler(logging.NullHandler())  # quiet, until a program asks for more
 
+_RECORDED_CONTEXT = 2048  # tokens: warmup records CUDA graphs up to here, longer contexts when they come
+
 
 class Engine:
     """Continuous batching over a paged KV cache.
@@ -89,7 +91,8 @@ class Engine:
             num_host_blocks=config.num_host_blocks,
         )
         self.scheduler = (parts.scheduler or Scheduler)(config, self.block_manager, num_blocks)
-        self.runner = ModelRunner(model, self.cache, self.backend, parts.build_batch or build_batch)
+        build = parts.build_batch or build_batch
+        self.runner = ModelRunner(model, self.cache, self.backend, build, config)
         self.sampler = parts.sampler or sample
         self.tokenizer = tokenizer
         self.requests: dict[str, Request] = {}  # the unfinished ones
@@ -108,7 +111,13 @@ class Engine:
         self._ended: dict[str, str] = {}  # since the last step's record, with reasons
         if trace is not None:
             self.block_manager.on_event = trace.add_block_event
-        logger.info("%d blocks of %d tokens, attention: %s", num_blocks, config.block_size, self.backend.name)
+        logger.info(
+            "%d blocks of %d tokens, attention: %s, other operations: %s",
+            num_blocks,
+            config.block_size,
+            self.backend.name,
+            self.runner.ops.name,
+        )
 
     @property
     def has_unfinished(self) -> bool:
@@ -126,6 +135,7 @@ class Engine:
         cache_salt: str = "",
         deadline: float | None = None,
         on_token: OnToken | None = None,
+        final_only: bool = False,
     ) -> str:
         """Queue a prompt, and return its request id.
 
@@ -138,6 +148,7 @@ class Engine:
             deadline: seconds from now, after which it is aborted.
             on_token: called as `on_token(request, token_id)` after each token, in the thread that steps. What
                 it raises fails this request alone.
+            final_only: `step` returns it once, when it has ended, and not after each token.
 
         Raises:
             ValueError: an id that is taken, or a request that can never run.
@@ -147,7 +158,8 @@ class Engine:
         arrival = Arrival(request_id, self.clock.now(), priority, cache_salt, deadline, on_token)
         requests = self._intake.make(prompt, params or SamplingParams(), arrival)
         with self._lock:
-            self._outputs.open(request_id, prompt if isinstance(prompt, str) else None, requests)
+            text = prompt if isinstance(prompt, str) else None
+            self._outputs.open(request_id, text, requests, final_only=final_only)
             self.requests |= {request.request_id: request for request in requests}
             self._inbox.append(requests[0])
             if requests[0].deadline is not None:
@@ -245,6 +257,8 @@ class Engine:
                     table = self.block_manager.block_table("warmup")
                     for tokens, computed in (([0] * num_tokens, 0), ([0], num_tokens)):
                         self.runner.forward(self.runner.build([BatchRow(tokens, computed, table, 1)]))
+                if self.runner.graphs is not None:
+                    self.runner.graphs.capture_all(_RECORDED_CONTEXT // self.config.block_size)
             finally:
                 self.block_manager.free("warmup")
         return time.perf_counter() - started

@@ -1,5 +1,6 @@
 """The part of the engine that touches tensors: block copies, the forward pass, and whose logits are whose."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
@@ -12,6 +13,7 @@ from cblab.attention.dense import Attend
 from cblab.attention.layout import KVLayout
 from cblab.core.batch_builder import BatchRow
 from cblab.core.config import EngineConfig
+from cblab.core.cuda_graphs import make_decode_graphs
 from cblab.core.kv_storage import StorageDtype, bytes_per_block
 from cblab.core.paged_attend import PagedAttention
 from cblab.core.paged_cache import PagedKVCache
@@ -19,6 +21,9 @@ from cblab.core.parts import BatchBuilderPart, Parts
 from cblab.core.plan import BlockOp
 from cblab.core.pool_size import free_memory_bytes, pool_size
 from cblab.model.config import ModelConfig
+from cblab.model.decoder import Decoder
+from cblab.model.fused import TORCH_OPS
+from cblab.model.inference import choose_fused_ops, for_inference
 
 
 class LanguageModel(Protocol):
@@ -36,7 +41,10 @@ class LanguageModel(Protocol):
 
 
 class ModelRunner:
-    """One model over one paged cache; it knows rows of tokens and no requests."""
+    """One model over one paged cache; it knows rows of tokens and no requests.
+
+    A `Decoder` is made ready for its device first, see `for_inference`; any other model runs as it is.
+    """
 
     def __init__(
         self,
@@ -44,12 +52,26 @@ class ModelRunner:
         cache: PagedKVCache,
         backend: AttentionBackend,
         build_batch: BatchBuilderPart,
+        config: EngineConfig,
     ) -> None:
         self.model = model
+        self.ops = TORCH_OPS
+        if isinstance(model, Decoder):
+            self.ops = choose_fused_ops(config.fused_ops, model.embed_tokens.weight)
+            self.model = for_inference(model, self.ops)
         self.cache = cache
         self.backend = backend
         self.device = next(iter(model.parameters())).device
         self._build_batch = build_batch
+        longest = min(config.max_model_len or math.inf, model.config.max_position_embeddings)
+        self.graphs = make_decode_graphs(
+            self._pass,
+            model.config,
+            backend,
+            max_num_seqs=config.max_num_seqs,
+            max_blocks=min(math.ceil(longest / cache.block_size), cache.num_blocks),
+            device=self.device,
+        )
 
     def build(self, rows: Sequence[BatchRow]) -> RaggedBatch:
         """Lay the rows' tokens end to end, on the model's device."""
@@ -59,33 +81,50 @@ class ModelRunner:
     def forward(self, batch: RaggedBatch, block_ops: Sequence[BlockOp] = ()) -> Tensor:
         """Carry out the block copies, then one pass that also writes the batch's keys and values.
 
-        Returns `[num_logits, vocab_size]`, the rows' logits in their order.
+        Returns `[num_logits, vocab_size]`, the rows' logits in their order, to be read before the next pass.
         """
         self.cache.apply(block_ops)
+        self.ops.prepare()
+        if self.graphs is not None and self.graphs.accepts(batch):
+            return self.graphs(batch)
+        return self._pass(batch)
+
+    def _pass(self, batch: RaggedBatch) -> Tensor:
         return self.model(batch, PagedAttention(self.cache, batch, self.backend))
 
 
 def choose_backend(name: str, parts: Parts, device: torch.device) -> AttentionBackend:
     """Return the backend of this name, with a reader's own kernels in the place of its own.
 
-    A kernel says in an attribute `layout` that it reads another layout than the backend's. Then both kernels
-    must be replaced, since both read one pool.
+    An own kernel reads a pool in NHD, or says in an attribute `layout` which other one it reads. Both kernels
+    read one pool: beside an own one, "auto" is the torch backend if the fastest has another layout.
 
     Raises:
         ValueError: an unknown name, or kernels that read different layouts.
     """
     backend = get_backend(name, device)
+    own = [one for one in ("paged_decode", "paged_prefill") if getattr(parts, one) is not None]
+    layouts = {getattr(getattr(parts, one), "layout", KVLayout.NHD) for one in own}
+    if name == "auto" and layouts and layouts != {backend.layout}:
+        backend = get_backend("torch", device)
     decode, prefill = parts.paged_decode or backend.decode, parts.paged_prefill or backend.prefill
-    decode_layout, layout = (getattr(one, "layout", backend.layout) for one in (decode, prefill))
+    decode_layout, layout = (
+        backend.layout if one is its else getattr(one, "layout", KVLayout.NHD)
+        for one, its in ((decode, backend.decode), (prefill, backend.prefill))
+    )
     if decode_layout is not layout:
         raise ValueError(
             f"paged_decode reads a pool in {decode_layout.value} and paged_prefill in {layout.value}: one "
             "pool cannot be both, replace both or neither"
         )
-    own = [one for one in ("paged_decode", "paged_prefill") if getattr(parts, one) is not None]
     name = f"{backend.name} with own {' and '.join(own)}" if own else backend.name
     return AttentionBackend(
-        name, layout, decode, prefill, backend.plan_decode if decode is backend.decode else None
+        name,
+        layout,
+        decode,
+        prefill,
+        backend.plan_decode if decode is backend.decode else None,
+        backend.write if layout is backend.layout else None,
     )
 
 

@@ -27,6 +27,7 @@ class _Group:
     request_id: str
     prompt: str | None
     samples: list[_Sample]
+    final_only: bool
     prompt_logprobs: list[TokenLogprobs | None] | None = None  # once all of them are known
 
 
@@ -44,8 +45,10 @@ class OutputProcessor:
         """Whether `take_outputs` has anything to return."""
         return bool(self._changed)
 
-    def open(self, request_id: str, prompt: str | None, requests: Sequence[Request]) -> None:
-        """Begin to follow the samples of one prompt.
+    def open(
+        self, request_id: str, prompt: str | None, requests: Sequence[Request], *, final_only: bool = False
+    ) -> None:
+        """Begin to follow the samples of one prompt; `final_only` gives one output, when all have ended.
 
         Raises:
             ValueError: one of their ids is that of a request whose last output has not been taken.
@@ -54,7 +57,7 @@ class OutputProcessor:
         if taken is not None:
             raise ValueError(f"request_id {taken!r} is taken by a request that is not finished")
         samples = [_Sample(one, OutputText(self.tokenizer, one.params)) for one in requests]
-        group = self._groups[request_id] = _Group(request_id, prompt, samples)
+        group = self._groups[request_id] = _Group(request_id, prompt, samples, final_only)
         for sample in samples:
             self._of[sample.request.request_id] = (group, sample)
 
@@ -69,7 +72,8 @@ class OutputProcessor:
         group, sample = self._of[request.request_id]
         request.output_token_ids.append(token_id)
         sample.new_token_ids.append(token_id)
-        self._changed[group.request_id] = group
+        if not group.final_only:
+            self._changed[group.request_id] = group
         if token_id in request.stop_token_ids and len(request.output_token_ids) > request.params.min_tokens:
             # The model's own end of text is no reason worth naming; a token that the user chose is.
             by_user = token_id in request.params.stop_token_ids
@@ -83,7 +87,8 @@ class OutputProcessor:
         """Show the text that was held back; called once, when a request has ended."""
         group, sample = self._of[request.request_id]
         sample.new_text += sample.text.finish()
-        self._changed[group.request_id] = group
+        if not group.final_only or all(one.request.is_finished for one in group.samples):
+            self._changed[group.request_id] = group
 
     def take_outputs(self) -> list[RequestOutput]:
         """Return all requests that have changed since the last call, and forget those that are finished."""

@@ -45,8 +45,11 @@ class PagedAttention:
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """See `Attend`."""
-        self._cache.write(layer, self._slot_mapping, k, v)
         kv, spec, n = self._cache.layer(layer), self._cache.specs[layer], self._num_decodes
+        if self._backend.write is None:
+            self._cache.write(layer, self._slot_mapping, k, v)
+        else:
+            self._backend.write(kv, self._slot_mapping, k, v)
         tables, lengths = self._block_tables, self._context_lens
         outputs = []
         if n:

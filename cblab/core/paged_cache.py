@@ -116,16 +116,15 @@ class PagedKVCache:
 
     def block(self, layer: int, block_id: int) -> tuple[Tensor, Tensor]:
         """Views of what a block stores, keys and values, `[block_size, num_kv_heads, head_dim]`."""
-        kv = self._layers[layer]
-        return self.layout.by_token(kv.keys)[block_id], self.layout.by_token(kv.values)[block_id]
+        keys, values = self._layers[layer].by_token()
+        return keys[block_id], values[block_id]
 
     def flatten(self, layer: int) -> tuple[Tensor, Tensor]:
         """All slots' keys and values in order, as stored, `[num_slots, num_kv_heads, head_dim]`.
 
-        Views in layout NHD. In HND a block's tokens do not lie side by side, and these are copies.
+        Views in layout NHD. In the others a block's tokens do not lie side by side, and these are copies.
         """
-        kv = self._layers[layer]
-        return self.layout.flatten(kv.keys), self.layout.flatten(kv.values)
+        return self._layers[layer].flatten()
 
     def apply(self, block_ops: Sequence[BlockOp]) -> None:
         """Copy blocks, in all layers, as if one operation were carried out after the other.

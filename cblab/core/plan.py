@@ -1,11 +1,10 @@
 """What one step is to do: plain ids and counts, from the scheduler to the rest of the engine. Torch-free."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True)
-class ScheduledRequest:
+class ScheduledRequest(NamedTuple):
     """One request's share of a step.
 
     ```

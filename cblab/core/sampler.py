@@ -13,6 +13,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,8 +27,7 @@ from cblab.core.sampling_params import SamplingParams
 __all__ = ["SamplerOutput", "SamplingRow", "probabilities", "sample", "uniform"]
 
 
-@dataclass(frozen=True)
-class SamplingRow:
+class SamplingRow(NamedTuple):
     """What the sampler must know of the request that a row of logits belongs to.
 
     Attributes:
@@ -112,7 +112,7 @@ def sample(logits: Tensor, rows: Sequence[SamplingRow]) -> SamplerOutput:
         raise ValueError(f"{logits.shape[0]} rows of logits, but {len(rows)} rows of parameters")
     if logits.device.type == "mps":
         logits = logits.cpu()  # Metal has no float64
-    largest, tokens = logits.max(dim=-1)
+    largest, tokens = logits.amax(dim=-1), _argmax(logits)
     errors = _unusable(largest, "the logits")
     greedy = [
         row
@@ -122,7 +122,7 @@ def sample(logits: Tensor, rows: Sequence[SamplingRow]) -> SamplerOutput:
     random = [row for row, one in enumerate(rows) if not one.params.is_greedy and row not in errors]
     told: dict[int, tuple[float, float]] = {}
     if greedy:
-        tokens[greedy] = _shape(logits, rows, greedy, errors).argmax(dim=-1)
+        tokens[greedy] = _argmax(_shape(logits, rows, greedy, errors))
     if random:
         scores = _shape(logits, rows, random, errors)
         apply_filters(scores, [rows[row].params for row in random])
@@ -131,6 +131,14 @@ def sample(logits: Tensor, rows: Sequence[SamplingRow]) -> SamplerOutput:
         told = _tell(weights, tokens, rows, random)
     token_ids = tokens.tolist()
     return SamplerOutput(token_ids, _logprobs(logits, rows, token_ids, told, errors), errors)
+
+
+def _argmax(scores: Tensor) -> Tensor:
+    """Return the first of each row's largest scores, `[num_rows]`; of a row with a NaN, anything."""
+    if scores.device.type == "cpu" and scores.dtype == torch.float32:
+        # On a CPU torch looks at one number after the other, numpy at a vector of them.
+        return torch.from_numpy(scores.numpy().argmax(axis=-1))
+    return scores.argmax(dim=-1)
 
 
 def _shape(

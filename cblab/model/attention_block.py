@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from cblab.attention.dense import Attend
 from cblab.model.config import ModelConfig
+from cblab.model.fused import TORCH_OPS
 from cblab.model.norms import norm_impl
 from cblab.model.registry import Registry
-from cblab.model.rope import apply_rope
 
 attn_impl: Registry[type[nn.Module]] = Registry("attn_impl")
 
@@ -33,6 +33,7 @@ class GroupedQueryAttention(nn.Module):
         heads = config.num_heads + 2 * config.num_kv_heads
         self.qkv_proj = nn.Linear(config.hidden_size, heads * config.head_dim, bias=config.qkv_bias)
         self.o_proj = nn.Linear(config.num_heads * config.head_dim, config.hidden_size, bias=config.o_bias)
+        self.ops = TORCH_OPS
         self.qk_norm = config.qk_norm
         if config.qk_norm:
             self.q_norm = norm_impl[config.norm_impl](config.head_dim, config.norm_eps)
@@ -53,6 +54,6 @@ class GroupedQueryAttention(nn.Module):
             q, k = qk.split((self.num_heads, self.num_kv_heads), dim=1)
             qk = torch.cat((self.q_norm(q), self.k_norm(k)), dim=1)
         if rope is not None:
-            qk = apply_rope(qk, *rope)
+            qk = self.ops.apply_rope(qk, *rope)
         q, k = qk.split((self.num_heads, self.num_kv_heads), dim=1)
         return self.o_proj(attend(layer, q, k, v).flatten(1))

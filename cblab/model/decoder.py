@@ -12,7 +12,7 @@ from cblab.attention.spec import AttentionSpec
 from cblab.model.attention_block import attn_impl
 from cblab.model.config import ModelConfig
 from cblab.model.mlp import mlp_impl
-from cblab.model.norms import norm_impl
+from cblab.model.norms import norm_after_add, norm_impl
 from cblab.model.rope import RotaryEmbedding
 
 
@@ -36,13 +36,29 @@ class DecoderLayer(nn.Module):
         self.mlp_norm = norm(config.hidden_size, config.norm_eps)
         self.mlp = mlp_impl[config.mlp_impl](config)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor] | None, attend: Attend) -> Tensor:
-        """`[num_tokens, hidden_size]` to the same shape; `rope` and `attend` go to the attention block."""
+    def forward(
+        self, x: Tensor, delta: Tensor | None, rope: tuple[Tensor, Tensor] | None, attend: Attend
+    ) -> tuple[Tensor, Tensor | None]:
+        """One layer. What it adds to the stream last is left to the next layer, whose norm adds it first.
+
+        Args:
+            x: the stream, `[num_tokens, hidden_size]`.
+            delta: what has yet to be added to it, of the same shape; None is nothing.
+            rope: goes to the attention block.
+            attend: goes to the attention block.
+
+        Returns:
+            the stream, and what has yet to be added to it.
+        """
         if self.pre:
-            x = x + self._drop(self.attn(self.layer, self.attn_norm(x), rope, attend))
-            return x + self._drop(self.mlp(self.mlp_norm(x)))
-        x = self.attn_norm(x + self._drop(self.attn(self.layer, x, rope, attend)))
-        return self.mlp_norm(x + self._drop(self.mlp(x)))
+            normed, x = norm_after_add(self.attn_norm, x, delta)
+            normed, x = norm_after_add(
+                self.mlp_norm, x, self._drop(self.attn(self.layer, normed, rope, attend))
+            )
+            return x, self._drop(self.mlp(normed))
+        x, _ = norm_after_add(self.attn_norm, x, self._drop(self.attn(self.layer, x, rope, attend)))
+        x, _ = norm_after_add(self.mlp_norm, x, self._drop(self.mlp(x)))
+        return x, None
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
@@ -85,12 +101,14 @@ class Decoder(nn.Module):
         """Logits `[num_logits, vocab_size]` of the rows in `batch.logits_indices` (None: of every row)."""
         x = self.embed(batch)
         rope = None if self.rope is None else self.rope(batch, _compute_dtype(x))
+        delta = None
         for layer in self.layers:
-            x = layer(x, rope, attend)
+            x, delta = layer(x, delta, rope, attend)
         if batch.logits_indices is not None:
             x = x[batch.logits_indices]
-        head = self.embed_tokens if self.lm_head is None else self.lm_head
-        return F.linear(self.norm(x), head.weight)
+            delta = None if delta is None else delta[batch.logits_indices]
+        x, _ = norm_after_add(self.norm, x, delta)
+        return F.linear(x, self.embed_tokens.weight) if self.lm_head is None else self.lm_head(x)
 
     def embed(self, batch: RaggedBatch) -> Tensor:
         """The first hidden states, `[num_tokens, hidden_size]`."""

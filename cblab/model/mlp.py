@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cblab.model.config import ModelConfig
+from cblab.model.fused import TORCH_OPS
 from cblab.model.registry import Registry
 
 mlp_impl: Registry[type[nn.Module]] = Registry("mlp_impl")
@@ -49,10 +50,14 @@ class GatedMLP(nn.Module):
         self.gate_up_proj = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=config.mlp_bias)
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
         self.act = activation(config.activation)
+        self.ops = TORCH_OPS
 
     def forward(self, x: Tensor) -> Tensor:
         """`[num_tokens, hidden_size]` to the same shape."""
-        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
+        gate_up = self.gate_up_proj(x)
+        if self.act is F.silu:
+            return self.down_proj(self.ops.silu_and_mul(gate_up))
+        gate, up = gate_up.chunk(2, dim=-1)
         return self.down_proj(self.act(gate) * up)
 
 

@@ -49,12 +49,6 @@ class RotaryEmbedding:
         return self._frequencies
 
 
-def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (i, i + head_dim/2) of `x`, `[num_tokens, num_heads, head_dim]`, by its angle."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
-
-
 def inverse_frequencies(rope: RopeConfig, head_dim: int, context_len: int = 0) -> Tensor:
     """Radians per position of each pair of dimensions: `[head_dim / 2]`, float32, on the CPU.
 

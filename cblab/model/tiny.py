@@ -9,7 +9,8 @@ from cblab.attention.batch import RaggedBatch
 from cblab.attention.dense import Attend, dense_attention
 from cblab.attention.spec import AttentionSpec
 from cblab.model.config import ModelConfig, RopeConfig
-from cblab.model.rope import RotaryEmbedding, apply_rope
+from cblab.model.fused import apply_rope
+from cblab.model.rope import RotaryEmbedding
 
 
 class TinyLLM(nn.Module):

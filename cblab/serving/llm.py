@@ -136,7 +136,7 @@ class LLM:
             ForwardPassError: a step broke; what is left of the prompts is aborted, the next call works.
         """
         finished: dict[str, RequestOutput] = {}
-        request_ids = self._add(prompts, params)
+        request_ids = self._add(prompts, params, final_only=True)
         with tqdm(total=len(request_ids), unit=" prompts", delay=_BAR_AFTER_S, disable=not use_tqdm) as bar:
             for output in self._run(request_ids):
                 if output.finished:
@@ -178,6 +178,8 @@ class LLM:
         self,
         prompts: str | Sequence[int] | Sequence[Prompt],
         params: SamplingParams | Sequence[SamplingParams] | None,
+        *,
+        final_only: bool = False,
     ) -> list[str]:
         """Add all prompts or, where one is refused, none."""
         each = _as_list(prompts)
@@ -195,7 +197,7 @@ class LLM:
         queue: deque[RequestOutput] = deque()
         for index, (prompt, one) in enumerate(zip(each, given, strict=True)):
             try:
-                request_ids.append(self.engine.add_request(prompt, one))
+                request_ids.append(self.engine.add_request(prompt, one, final_only=final_only))
             except BaseException as error:
                 self._abandon(request_ids)
                 if isinstance(error, ValueError):

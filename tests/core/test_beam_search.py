@@ -491,6 +491,7 @@ def test_text_in_text_out(checkpoint: Path) -> None:
     assert all(one.tokens[: len(prompt)] == prompt for one in beams)
     # A token that ends a beam is no text, whatever it is to the tokenizer.
     model.config = replace(model.config, eos_token_ids=(beams[0].tokens[len(prompt) + 1],))
+    engine, _ = make_engine(model, tokenizer)
     first = next(one for one in search(engine, ["ab"], params)[0] if one.finish_reason == "stop")
     assert first.text == tokenizer.decode(first.tokens[:-1])
     assert search(make_engine(model)[0], [[97, 98]], params)[0][0].text is None

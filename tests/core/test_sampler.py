@@ -26,7 +26,7 @@ def random_logits(num_rows: int, vocab_size: int = VOCAB_SIZE, seed: int = 0) ->
 
 def sample_at(logits: Tensor, rows: Sequence[SamplingRow], uniforms: Sequence[float]) -> SamplerOutput:
     """Sample with these numbers instead of those that follow from the rows' seeds."""
-    seeded = [replace(row, seed=index) for index, row in enumerate(rows)]
+    seeded = [row._replace(seed=index) for index, row in enumerate(rows)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampler, "uniform", lambda seed, sample_index, position: uniforms[seed])
         return sample(logits, seeded)
@@ -74,7 +74,7 @@ PROMPT, OUTPUT = [1, 5, 5, 2, 17], [3, 3, 3, 8, 1, 19]
 
 
 def row_of(params: SamplingParams, **changes: Any) -> SamplingRow:
-    return replace(SamplingRow(params, PROMPT, OUTPUT, seed=5, stop_token_ids=frozenset({6, 13})), **changes)
+    return SamplingRow(params, PROMPT, OUTPUT, seed=5, stop_token_ids=frozenset({6, 13}))._replace(**changes)
 
 
 def check_distribution(logits: Tensor, row: SamplingRow) -> None:
@@ -82,7 +82,7 @@ def check_distribution(logits: Tensor, row: SamplingRow) -> None:
     wanted = distribution(logits, row).double()
     tokens = (wanted > 1e-6).nonzero()[:, 0]
     middles = (wanted.cumsum(dim=0) - wanted / 2)[tokens].tolist()
-    asking = replace(row, params=replace(row.params, logprobs=0))
+    asking = row._replace(params=replace(row.params, logprobs=0))
     output = sample_at(logits.expand(len(tokens), -1), [asking] * len(tokens), middles)
     assert output.errors == {}
     assert output.token_ids == tokens.tolist()
@@ -339,7 +339,7 @@ def test_penalties_by_hand() -> None:
         row = SamplingRow(replace(params, logprobs=0), [0, 1], output)
         chances = []
         for token in range(5):
-            only = replace(row, params=replace(row.params, allowed_token_ids=(token, 4)))
+            only = row._replace(params=replace(row.params, allowed_token_ids=(token, 4)))
             (told,) = sample_at(logits, [only], [0.0]).logprobs
             assert told is not None
             chance = told.probability if told.token_id == token else None

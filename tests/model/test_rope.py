@@ -8,7 +8,8 @@ import torch
 
 from cblab.attention import RaggedBatch
 from cblab.model.config import RopeConfig
-from cblab.model.rope import RotaryEmbedding, apply_rope, attention_factor, inverse_frequencies
+from cblab.model.fused import apply_rope
+from cblab.model.rope import RotaryEmbedding, attention_factor, inverse_frequencies
 
 HEAD_DIM = 16
 LONG = RopeConfig(

@@ -1,0 +1,5 @@
+"""Attention over a paged KV cache on CPUs, compiled by Numba."""
+
+from cblab.attention.numba.backend import NUMBA
+
+__all__ = ["NUMBA"]

@@ -1,0 +1,286 @@
+"""A vector of 16 float32 numbers as a type of Numba's, so that a kernel's inner loop is what it looks like.
+
+Numba leaves it to LLVM to find vectors in loops over numbers. For attention's innermost loops it does not
+find the good ones: it would have to see that four rows of sums may stay in registers. These few operations
+say so; LLVM cuts 16 numbers into what the machine has (one AVX-512 register, two of AVX2, four of NEON).
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, register_model
+
+LANES = 16
+
+_FLOAT, _INT = ir.FloatType(), ir.IntType(32)
+_FLOATS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
+
+
+class VectorType(types.Type):
+    """Numba's name for 16 float32 numbers."""
+
+    def __init__(self) -> None:
+        super().__init__("float32x16")
+
+
+vector = VectorType()
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, numba_type: VectorType) -> None:
+        super().__init__(manager, numba_type, _FLOATS)
+
+
+def _integers(value: int) -> ir.Constant:
+    return ir.Constant(_INTS, [value] * LANES)
+
+
+def _call(builder: ir.IRBuilder, name: str, result: ir.Type, *args: ir.Value) -> ir.Value:
+    """Call one of LLVM's own operations (https://llvm.org/docs/LangRef.html#intrinsic-functions)."""
+    function_type = ir.FunctionType(result, [one.type for one in args])
+    module = builder.module
+    function = module.globals.get(name) or ir.Function(module, function_type, name)
+    return builder.call(function, args)
+
+
+def _address(
+    context: Any, builder: ir.IRBuilder, memory_type: types.Type, memory: Any, index: Any
+) -> ir.Value:
+    """Where `memory[index]` is, of an array or a pointer."""
+    if isinstance(memory_type, types.Array):
+        memory = context.make_array(memory_type)(context, builder, memory).data
+    return builder.gep(memory, [index])
+
+
+def _as_float(
+    builder: ir.IRBuilder, stored: ir.Value, dtype: types.Type, floats: ir.Type, integers: ir.Type
+) -> ir.Value:
+    """One number or 16: float32, int8, or bfloat16 as uint16, whose bits are a float32's upper half."""
+    if dtype == types.float32:
+        return stored
+    if dtype == types.int8:
+        return builder.sitofp(stored, floats)
+    shift = ir.Constant(_INT, 16) if integers is _INT else _integers(16)
+    return builder.bitcast(builder.shl(builder.zext(stored, integers), shift), floats)
+
+
+def _repeated(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
+    undefined = ir.Constant(_FLOATS, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(_INT, 0))
+    return builder.shuffle_vector(first, undefined, _integers(0))
+
+
+@intrinsic
+def pointer(typing_context, array):
+    """Where an array's numbers begin.
+
+    A pointer is not counted. Numba counts whoever holds an array, with an atomic addition for each function
+    that one is handed to, and two threads that count the same array wait for each other's caches.
+    """
+
+    def codegen(context, builder, signature, args):
+        return context.make_array(signature.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def pointer_at(typing_context, address, like):
+    """The address of a tensor's numbers as a pointer to what the array `like` holds."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(types.intp, like), codegen
+
+
+@intrinsic
+def behind(typing_context, memory, count):
+    """The pointer `count` numbers further on."""
+
+    def codegen(context, builder, signature, args):
+        return builder.gep(args[0], [args[1]])
+
+    return memory(memory, types.intp), codegen
+
+
+@intrinsic
+def splat(typing_context, number):
+    """The same number 16 times."""
+
+    def codegen(context, builder, signature, args):
+        return _repeated(builder, context.cast(builder, args[0], signature.args[0], types.float32))
+
+    return vector(number), codegen
+
+
+@intrinsic
+def repeat(typing_context, memory, index):
+    """`memory[index]` 16 times, of float32."""
+
+    def codegen(context, builder, signature, args):
+        number = builder.load(_address(context, builder, signature.args[0], *args))
+        return _repeated(builder, number)
+
+    return vector(memory, types.intp), codegen
+
+
+@intrinsic
+def number(typing_context, memory, index):
+    """`memory[index]` as float32, whatever it is stored as; see `load`."""
+
+    def codegen(context, builder, signature, args):
+        stored = builder.load(_address(context, builder, signature.args[0], *args))
+        return _as_float(builder, stored, signature.args[0].dtype, _FLOAT, _INT)
+
+    return types.float32(memory, types.intp), codegen
+
+
+@intrinsic
+def load(typing_context, memory, index):
+    """`memory[index : index + 16]` as float32; stored as float32, int8, or bfloat16 in a uint16."""
+
+    def codegen(context, builder, signature, args):
+        memory_type = signature.args[0]
+        element = context.get_data_type(memory_type.dtype)
+        address = _address(context, builder, memory_type, *args)
+        pointer = builder.bitcast(address, ir.VectorType(element, LANES).as_pointer())
+        stored = builder.load(pointer, align=memory_type.dtype.bitwidth // 8)
+        return _as_float(builder, stored, memory_type.dtype, _FLOATS, _INTS)
+
+    return vector(memory, types.intp), codegen
+
+
+@intrinsic
+def store(typing_context, memory, index, x):
+    """`memory[index : index + 16] = x`, of float32."""
+
+    def codegen(context, builder, signature, args):
+        address = _address(context, builder, signature.args[0], *args[:2])
+        builder.store(args[2], builder.bitcast(address, _FLOATS.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.none(memory, types.intp, vector), codegen
+
+
+@intrinsic
+def prefetch(typing_context, memory, index):
+    """Ask for the cache line of `memory[index]`, which need not exist."""
+
+    def codegen(context, builder, signature, args):
+        address = _address(context, builder, signature.args[0], *args)
+        read, keep_everywhere, data = (ir.Constant(_INT, value) for value in (0, 3, 1))
+        byte = builder.bitcast(address, ir.IntType(8).as_pointer())
+        _call(builder, "llvm.prefetch.p0i8", ir.VoidType(), byte, read, keep_everywhere, data)
+        return context.get_dummy_value()
+
+    return types.none(memory, types.intp), codegen
+
+
+@intrinsic
+def fma(typing_context, a, b, c):
+    """`a * b + c`, rounded once."""
+
+    def codegen(context, builder, signature, args):
+        return _call(builder, "llvm.fma.v16f32", _FLOATS, *args)
+
+    return vector(vector, vector, vector), codegen
+
+
+@intrinsic
+def multiply(typing_context, a, b):
+    """`a * b`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fmul(*args)
+
+    return vector(vector, vector), codegen
+
+
+@intrinsic
+def add(typing_context, a, b):
+    """`a + b`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fadd(*args)
+
+    return vector(vector, vector), codegen
+
+
+@intrinsic
+def divide(typing_context, a, b):
+    """`a / b`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fdiv(*args)
+
+    return vector(vector, vector), codegen
+
+
+@intrinsic
+def maximum(typing_context, a, b):
+    """The larger of each pair."""
+
+    def codegen(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return vector(vector, vector), codegen
+
+
+@intrinsic
+def nearest(typing_context, x):
+    """The nearest whole number."""
+
+    def codegen(context, builder, signature, args):
+        return _call(builder, "llvm.rint.v16f32", _FLOATS, *args)
+
+    return vector(vector), codegen
+
+
+@intrinsic
+def power_of_two(typing_context, n):
+    """2 to the power of whole numbers from -127 (here 0) to 127: they become the bits of an exponent."""
+
+    def codegen(context, builder, signature, args):
+        exponent = builder.add(builder.fptosi(args[0], _INTS), _integers(127))
+        return builder.bitcast(builder.shl(exponent, _integers(23)), _FLOATS)
+
+    return vector(vector), codegen
+
+
+def _fold(builder: ir.IRBuilder, x: ir.Value, combine: Any) -> ir.Value:
+    """Halve a vector onto itself until one number is left: always in the same order."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        undefined = ir.Constant(x.type, ir.Undefined)
+        low, high = (
+            builder.shuffle_vector(
+                x, undefined, ir.Constant(ir.VectorType(_INT, width), list(range(start, start + width)))
+            )
+            for start in (0, width)
+        )
+        x = combine(low, high)
+    return builder.extract_element(x, ir.Constant(_INT, 0))
+
+
+@intrinsic
+def sum_of(typing_context, x):
+    """The sum of the 16 numbers."""
+
+    def codegen(context, builder, signature, args):
+        return _fold(builder, args[0], builder.fadd)
+
+    return types.float32(vector), codegen
+
+
+@intrinsic
+def max_of(typing_context, x):
+    """The largest of the 16 numbers."""
+
+    def codegen(context, builder, signature, args):
+        return _fold(builder, args[0], lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+
+    return types.float32(vector), codegen
