@@ -9,6 +9,7 @@ from tests.core.parity import CELLS, MODELS, check_cells, describe
 
 
 @pytest.mark.timeout(0)
+@pytest.mark.usefixtures("only_in_full")
 def bench_parity_matrix(tmp_path: Path) -> None:
     """Greedy tokens of all models and cells are those of transformers' `generate`, but for near-ties."""
     everything: Counter[str] = Counter()

@@ -13,6 +13,7 @@ SEEDS = range(1000, 1020)
 
 
 @pytest.mark.timeout(0)
+@pytest.mark.usefixtures("only_in_full")
 def bench_random_steps() -> None:
     """Drive engines until they have done all steps; fails at the first thing that is wrong."""
     started = time.perf_counter()

@@ -1,5 +1,6 @@
 """cblab's byte-level BPE, written to be read, beside the `tokenizers` library, written in Rust."""
 
+import pytest
 from tokenizers import Tokenizer as RustTokenizer
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -8,6 +9,8 @@ from cblab.tokenization import BPETokenizer
 from cblab.tokenization.pretokenizer import GPT2_PATTERN
 from cblab.training.corpus import make_corpus
 from tests.benchmarks.report import interleaved, report
+
+pytestmark = pytest.mark.usefixtures("only_in_full")
 
 DOCUMENTS = make_corpus(seed=7, num_documents=2000)
 NUM_BYTES = sum(len(document.encode()) for document in DOCUMENTS)

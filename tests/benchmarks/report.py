@@ -1,18 +1,20 @@
 """How a benchmark measures and prints: interleaved runs, median and spread, and the machine they ran on."""
 
-import math
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
+
+RESULTS = Path(__file__).parents[2] / "bench-results"
 
 T = TypeVar("T")
 
@@ -40,14 +42,27 @@ def _seconds(run: Callable[[], object]) -> float:
 
 def machine() -> str:
     """The machine that the figures hold for."""
-    cores, threads = os.cpu_count(), torch.get_num_threads()
-    return f"{platform.machine()}, {cores} cores, torch {torch.__version__} on {threads} threads"
+    units = "with" if has_bf16_units() else "without"
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()} {units} "
+        f"bfloat16 units, {memory:.0f} GiB; torch {torch.__version__} on {torch.get_num_threads()} threads"
+    )
+
+
+def has_bf16_units() -> bool:
+    """Whether the CPU multiplies bfloat16 itself; without, it is slower than float32."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:  # not Linux
+        return False
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})  # x86 by its two names, then Arm
 
 
 def new_console() -> Console:
     """Standard output, at least as wide as the tables, into a file as well."""
-    console = Console()
-    console.width = max(console.width, 140)
+    console = Console(record=True)
+    console.width = max(console.width, 160)
     return console
 
 
@@ -67,52 +82,3 @@ def report(title: str, unit: str, amount: float, seconds: Mapping[str, list[floa
         figures = (statistics.median(runs), max(runs), min(runs))
         table.add_row(name, *(f"{amount / figure:,.0f}" for figure in figures))
     new_console().print(table)
-
-
-@dataclass(frozen=True)
-class Served:
-    """One run over all jobs, which were there at time 0: its seconds, each job's first token and output."""
-
-    seconds: float
-    first_token_s: Sequence[float]
-    token_ids: Sequence[Sequence[int]]
-
-    @property
-    def tokens_per_second(self) -> float:
-        """New tokens a second, over the whole run."""
-        return sum(map(len, self.token_ids)) / self.seconds
-
-
-def report_serving(title: str, runs: Mapping[str, Sequence[Served]], notes: Mapping[str, str]) -> None:
-    """Print the sides' throughput and latency: medians over their runs, with slowest and fastest throughput.
-
-    `notes` has a word on each side's tokens. Percentiles are by nearest rank: of 64 jobs, p99 is the worst.
-    """
-    headings = (
-        "output tokens/s",
-        "slowest",
-        "fastest",
-        "first token p50, s",
-        "p99, s",
-        "total, s",
-        "outputs",
-    )
-    table = new_table(title, "side", *headings)
-    for name, served in runs.items():
-        rates = [one.tokens_per_second for one in served]
-        waits = [
-            statistics.median(_percentile(one.first_token_s, share) for one in served)
-            for share in (0.5, 0.99)
-        ]
-        table.add_row(
-            name,
-            *(f"{rate:,.0f}" for rate in (statistics.median(rates), min(rates), max(rates))),
-            *(f"{wait:.2f}" for wait in waits),
-            f"{statistics.median(one.seconds for one in served):.2f}",
-            notes[name],
-        )
-    new_console().print(table)
-
-
-def _percentile(values: Sequence[float], share: float) -> float:
-    return sorted(values)[math.ceil(share * len(values)) - 1]

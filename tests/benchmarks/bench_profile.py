@@ -1,0 +1,127 @@
+"""Where the time of a run goes, by what is computed."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.table import Table
+
+from cblab.core import Engine, EngineConfig
+from cblab.memory import count_parameters
+from cblab.model import Decoder, load_model
+from tests.benchmarks.bound import Limits
+from tests.benchmarks.report import new_console, new_table
+from tests.benchmarks.sides.cblab_engine import make_engine, serve
+from tests.benchmarks.workloads import WORKLOADS, Workload
+
+PRODUCTS, WRITING = "matrix products", "writing keys and values"
+PLAN, DECODE, PREFILL = "attention, planning a decode", "attention, decoding", "attention, prompts"
+OPS = {"add_rms_norm": "norms", "apply_rope": "positions", "silu_and_mul": "activations"}
+
+
+@dataclass
+class Stopwatch:
+    """Seconds and calls by name, of functions that do not call one another."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, on the clock."""
+
+        def timed(*args: Any) -> Any:
+            started = time.perf_counter()
+            result = function(*args)
+            self.seconds[name] += time.perf_counter() - started
+            self.calls[name] += 1
+            return result
+
+        return timed
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", WORKLOADS)
+def bench_where_the_time_goes(name: str, limits: Limits, results: Path, tmp_path: Path) -> None:
+    workload = WORKLOADS[name](tmp_path)
+    model = load_model(workload.checkpoint, dtype="float32")
+    serve(make_engine(model, EngineConfig()), workload.jobs[:4])  # kernels are compiled
+    undisturbed = serve(make_engine(model, EngineConfig()), workload.jobs).seconds
+    engine = make_engine(model, EngineConfig())
+    watch = put_on_the_clock(engine)
+    seconds = serve(engine, workload.jobs).seconds
+    title = (
+        f"{workload.describe()}\nattention: {engine.backend.name}, other operations: "
+        f"{engine.runner.ops.name}; {seconds:.2f} s on the clock, {undisturbed:.2f} s without"
+    )
+    console = new_console()
+    console.print(time_table(title, engine, watch, seconds))
+    console.print(rate_of_products(workload, engine, watch, limits))
+    (results / f"profile-{workload.name}.txt").write_text(console.export_text())
+
+
+def put_on_the_clock(engine: Engine) -> Stopwatch:
+    """Put a stopwatch around what a forward pass computes with."""
+    watch, backend = Stopwatch(), engine.runner.backend
+
+    def plan_decode(*args: Any) -> Callable[..., Any]:
+        assert backend.plan_decode is not None
+        return watch.around(DECODE, watch.around(PLAN, backend.plan_decode)(*args))
+
+    planned: Any = None if backend.plan_decode is None else plan_decode
+    engine.runner.backend = replace(
+        backend,
+        decode=watch.around(DECODE, backend.decode),
+        prefill=watch.around(PREFILL, backend.prefill),
+        plan_decode=planned,
+        write=None if backend.write is None else watch.around(WRITING, backend.write),
+    )
+    engine.cache.write = watch.around(WRITING, engine.cache.write)  # type: ignore[method-assign]
+    timed: dict[str, Any] = {
+        name: watch.around(label, getattr(engine.runner.ops, name)) for name, label in OPS.items()
+    }
+    ops: Any = replace(engine.runner.ops, **timed)
+    assert isinstance(engine.runner.model, Decoder)
+    for module in engine.runner.model.modules():
+        if hasattr(module, "ops"):
+            module.ops = ops
+        if type(module).__name__.endswith("Linear"):  # torch's own, or one over packed weights
+            module.forward = watch.around(PRODUCTS, module.forward)
+    return watch
+
+
+def time_table(title: str, engine: Engine, watch: Stopwatch, seconds: float) -> Table:
+    """Seconds, calls and shares; what is left of the forward passes is Python, copies and the embedding."""
+    stats = engine.stats()
+    forward_s = stats.prefill_s + stats.decode_s
+    rows = {f"forward: {name}": spent for name, spent in watch.seconds.items()}
+    rows["forward: everything else"] = forward_s - sum(watch.seconds.values())
+    rows |= {name: getattr(stats, f"{name}_s") for name in ("schedule", "build", "sample", "output")}
+    rows["around the steps"] = seconds - sum(rows.values())
+    table = new_table(title, "what", "seconds", "share", "a step, ms", "calls a step")
+    for name, spent in sorted(rows.items(), key=lambda item: -item[1]):
+        calls = watch.calls.get(name.removeprefix("forward: "))
+        table.add_row(
+            name,
+            f"{spent:.3f}",
+            f"{spent / seconds:.1%}",
+            f"{1000 * spent / stats.num_steps:.3f}",
+            "" if calls is None else f"{calls / stats.num_steps:.1f}",
+        )
+    return table
+
+
+def rate_of_products(workload: Workload, engine: Engine, watch: Stopwatch, limits: Limits) -> str:
+    """How near the matrix products come to the machine's rate, at the rows that the run's steps had."""
+    stats, counts = engine.stats(), count_parameters(workload.config)
+    num_tokens = stats.num_prefill_tokens + stats.num_decode_tokens
+    flop = 2 * num_tokens * (counts.attention + counts.mlp)
+    flop += 2 * stats.num_generated_tokens * (counts.lm_head or counts.embedding)
+    rate, limit = flop / watch.seconds[PRODUCTS], limits.flop_per_s["float32"]
+    return (
+        f"Matrix products: {rate / 1e9:.0f} GFLOP/s over the run, {rate / limit:.0%} of a large one's "
+        f"{limit / 1e9:.0f}; {num_tokens / stats.num_steps:.0f} rows a step on average."
+    )
