@@ -630,6 +630,29 @@ class TestSteps:
         assert finished == dict.fromkeys(added, "bcdef")
         assert len(added) == 100
 
+    def test_final_only_gives_one_output_when_the_last_sample_has_ended(self) -> None:
+        engine = table_engine(ALPHABET)
+        watched = engine.add_request(b"a", greedy())
+        quiet = engine.add_request(b"a", greedy(n=2, temperature=1, seed=0, max_tokens=3), final_only=True)
+        engine.step()
+        engine.abort(f"{quiet}#1")  # one of two: nothing to tell yet
+        seen = []
+        while engine.has_unfinished:
+            seen += [(one.request_id, one.finished) for one in engine.step()]
+            engine.check_integrity()
+        assert [one for one in seen if one[0] == quiet] == [(quiet, True)]
+        assert len([one for one in seen if one[0] == watched]) == 4
+
+    def test_the_one_output_has_everything(self) -> None:
+        engine = table_engine(ALPHABET)
+        engine.add_request(b"a", greedy(), final_only=True)
+        outputs = []
+        while engine.has_unfinished:
+            outputs += engine.step()
+        (completion,) = outputs[0].outputs
+        assert (completion.text, completion.new_text) == ("bcdef", "bcdef")
+        assert list(completion.new_token_ids) == completion.token_ids == list(b"bcdef")
+
     def test_metrics_are_on_the_engines_clock(self) -> None:
         clock = SimulatedClock(LinearCostModel(1.0, 0.0, 0.0, 0.0))
         engine = table_engine(ALPHABET, clock=clock, max_num_seqs=1)
