@@ -21,6 +21,10 @@ from cblab.attention import (
     paged_prefill_torch,
 )
 
+pytestmark = pytest.mark.timeout(
+    900
+)  # where kernels are not compiled yet, the first test of each waits for it
+
 NUMBA = get_backend("numba", "cpu")
 DTYPES = {torch.float32: 2e-6, torch.bfloat16: 2e-6, torch.int8: 2e-6}  # all read the same stored numbers
 

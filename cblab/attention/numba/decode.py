@@ -22,7 +22,6 @@ which they lie in memory; first through the keys, then through the values. Where
 cut into its KV heads.
 """
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,8 +32,10 @@ from cblab.attention.numba.threads import take
 from cblab.attention.numba.tiles import Pool, called, inlined, put_row, score_tile, tile_at, weigh_tile
 from cblab.attention.numba.vector import LANES, behind, number, pointer, pointer_at
 
-SPLIT = int(os.environ.get("SPLIT", "256"))
-AHEAD = int(os.environ.get("AHEAD", "4"))
+# Tokens of a split.
+SPLIT = 256
+# How many KV heads further on memory is asked for, while one is computed.
+AHEAD = 4
 
 
 class Plan(NamedTuple):

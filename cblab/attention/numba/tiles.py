@@ -19,7 +19,6 @@ A query sees the tokens `first` to `last` (excluded) of a tile. What the other l
 there are hidden before the softmax, values there are never read.
 """
 
-import os
 from typing import Any, NamedTuple
 
 from numba import njit
@@ -37,7 +36,6 @@ from cblab.attention.numba.vector import (
     store,
 )
 
-PREFETCH = bool(int(os.environ.get("PF", "1")))
 _INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inlined = njit(forceinline=True, **_INNER)
 called = njit(**_INNER)
@@ -151,8 +149,7 @@ def _score_rows(queries, num_rows, dim, keys, stride, ahead, scores, scores_stri
         s0, s1, s2, s3 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
         for d in range(dim):
             k = load(keys, d * stride)
-            if PREFETCH:
-                prefetch(keys, ahead + d * stride)
+            prefetch(keys, ahead + d * stride)
             s0 = fma(repeat(q0, d), k, s0)
             s1 = fma(repeat(q1, d), k, s1)
             s2 = fma(repeat(q2, d), k, s2)
@@ -169,8 +166,7 @@ def _score_rows(queries, num_rows, dim, keys, stride, ahead, scores, scores_stri
         s0, s1 = splat(0.0), splat(0.0)
         for d in range(dim):
             k = load(keys, d * stride)
-            if PREFETCH:
-                prefetch(keys, ahead + d * stride)
+            prefetch(keys, ahead + d * stride)
             s0 = fma(repeat(q0, d), k, s0)
             s1 = fma(repeat(q1, d), k, s1)
         to = behind(scores, row * scores_stride)
@@ -181,8 +177,7 @@ def _score_rows(queries, num_rows, dim, keys, stride, ahead, scores, scores_stri
         q0 = behind(queries, row * dim)
         s0 = splat(0.0)
         for d in range(dim):
-            if PREFETCH:
-                prefetch(keys, ahead + d * stride)
+            prefetch(keys, ahead + d * stride)
             s0 = fma(repeat(q0, d), load(keys, d * stride), s0)
         store(scores, row * scores_stride, s0)
 
@@ -197,8 +192,7 @@ def _weigh_rows(weights, stride, num_rows, values, dim, ahead, tile, sums, padde
         s0, s1, s2, s3 = load(to, 0), load(to, padded), load(to, 2 * padded), load(to, 3 * padded)
         for t in range(tile.first, tile.last):
             v = load(values, t * dim)
-            if PREFETCH:
-                prefetch(values, ahead + t * dim)
+            prefetch(values, ahead + t * dim)
             s0 = fma(repeat(w0, t), v, s0)
             s1 = fma(repeat(w1, t), v, s1)
             s2 = fma(repeat(w2, t), v, s2)
@@ -215,8 +209,7 @@ def _weigh_rows(weights, stride, num_rows, values, dim, ahead, tile, sums, padde
         s0, s1 = load(to, 0), load(to, padded)
         for t in range(tile.first, tile.last):
             v = load(values, t * dim)
-            if PREFETCH:
-                prefetch(values, ahead + t * dim)
+            prefetch(values, ahead + t * dim)
             s0 = fma(repeat(w0, t), v, s0)
             s1 = fma(repeat(w1, t), v, s1)
         store(to, 0, s0)
@@ -227,8 +220,7 @@ def _weigh_rows(weights, stride, num_rows, values, dim, ahead, tile, sums, padde
         to = behind(sums, row * padded)
         s0 = load(to, 0)
         for t in range(tile.first, tile.last):
-            if PREFETCH:
-                prefetch(values, ahead + t * dim)
+            prefetch(values, ahead + t * dim)
             s0 = fma(repeat(w0, t), load(values, t * dim), s0)
         store(to, 0, s0)
 
