@@ -25,13 +25,13 @@ def normalised(name: str) -> str:
 def test_lock_pins_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    assert {normalised(name) for name in wanted} <= locked().keys()
+    assert {normalised(name.partition(";")[0]) for name in wanted} <= locked().keys()
 
 
 def test_lock_holds_torch_and_leaves_its_cuda_packages_to_it() -> None:
     pins = locked()
     assert pins["torch"] == "2.13.0"
-    assert not [name for name in pins if name.startswith(("nvidia", "cuda", "triton"))]
+    assert not [name for name in pins if name.startswith(("nvidia", "cuda"))]
 
 
 def test_conda_environment_is_the_lock() -> None:
