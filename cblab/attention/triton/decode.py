@@ -40,7 +40,7 @@ from cblab.attention.triton.launch import (
     product_dtype,
     require_gpu,
 )
-from cblab.attention.triton.pool import online_softmax_step, pool_rows
+from cblab.attention.triton.pool import attend_to_tile, pool_rows
 
 _MERGE_TILE = 16  # splits that are merged at once: a fixed number too
 
@@ -222,27 +222,19 @@ def _attend_to_split(
             TOKEN_ROWS,
             HEAD_ROWS,
         )
-        # What is not seen is not loaded: it may be NaN, and no weight, not even 0, makes that harmless.
-        key = tl.load(
-            keys + rows[None, :] * HEAD_DIM + dims[:, None],
-            mask=is_seen[None, :] & is_dim[:, None],
-            other=0.0,
-        )
-        scores = tl.dot(query, key.to(PRODUCT), input_precision="ieee") * scale
-        if key_scales is not None:
-            scores *= tl.load(key_scales + rows, mask=is_seen, other=0.0)[None, :]
-        weights, rescale, running_max, running_sum = online_softmax_step(
-            scores, is_seen[None, :], running_max, running_sum
-        )
-        value = tl.load(
-            values + rows[:, None] * HEAD_DIM + dims[None, :],
-            mask=is_seen[:, None] & is_dim[None, :],
-            other=0.0,
-        )
-        if value_scales is not None:
-            weights *= tl.load(value_scales + rows, mask=is_seen, other=0.0)[None, :]
-        total = tl.dot(
-            weights.to(PRODUCT), value.to(PRODUCT), total * rescale[:, None], input_precision="ieee"
+        running_max, running_sum, total = attend_to_tile(
+            query,
+            (keys, values, key_scales, value_scales),
+            rows,
+            is_seen,
+            is_seen[None, :],
+            scale,
+            running_max,
+            running_sum,
+            total,
+            HEAD_DIM,
+            DIM_TILE,
+            PRODUCT,
         )
 
     # An empty context has no weight at all, and its result is 0.

@@ -50,3 +50,43 @@ def online_softmax_step(scores, is_seen, running_max, running_sum):
     weights = tl.exp2(scores - base[:, None])
     rescale = tl.exp2(running_max - base)
     return weights, rescale, new_max, running_sum * rescale + tl.sum(weights, axis=1)
+
+
+@triton.jit
+def attend_to_tile(
+    query,  # [rows, DIM_TILE], in the dtype of the products
+    pool,  # keys, values and their scales, or None
+    rows,  # of the pool, [tile]
+    is_key,  # [tile], whether there is a key at all
+    is_seen,  # [rows or 1, tile], by which query
+    scale,
+    running_max,
+    running_sum,
+    total,  # [rows, DIM_TILE]
+    HEAD_DIM: tl.constexpr,
+    DIM_TILE: tl.constexpr,
+    PRODUCT: tl.constexpr,
+):
+    """Take a tile of keys and values into the running softmax and the weighted sum; returns all three.
+
+    What is no key is not loaded: it may be NaN, and no weight, not even 0, makes that harmless.
+    """
+    keys, values, key_scales, value_scales = pool
+    dims = tl.arange(0, DIM_TILE)
+    is_dim = dims < HEAD_DIM
+    key = tl.load(
+        keys + rows[None, :] * HEAD_DIM + dims[:, None], mask=is_key[None, :] & is_dim[:, None], other=0.0
+    )
+    scores = tl.dot(query, key.to(PRODUCT), input_precision="ieee") * scale
+    if key_scales is not None:
+        scores *= tl.load(key_scales + rows, mask=is_key, other=0.0)[None, :]
+    weights, rescale, running_max, running_sum = online_softmax_step(
+        scores, is_seen, running_max, running_sum
+    )
+    value = tl.load(
+        values + rows[:, None] * HEAD_DIM + dims[None, :], mask=is_key[:, None] & is_dim[None, :], other=0.0
+    )
+    if value_scales is not None:
+        weights *= tl.load(value_scales + rows, mask=is_key, other=0.0)[None, :]
+    total = tl.dot(weights.to(PRODUCT), value.to(PRODUCT), total * rescale[:, None], input_precision="ieee")
+    return running_max, running_sum, total

@@ -37,7 +37,7 @@ from cblab.attention.triton.launch import (
     product_dtype,
     require_gpu,
 )
-from cblab.attention.triton.pool import online_softmax_step, pool_rows
+from cblab.attention.triton.pool import attend_to_tile, pool_rows
 
 
 @dataclass(frozen=True)
@@ -204,29 +204,22 @@ def _attend(
             TOKEN_ROWS,
             HEAD_ROWS,
         )
-        key = tl.load(
-            keys + rows[None, :] * HEAD_DIM + dims[:, None],
-            mask=is_key[None, :] & is_dim[:, None],
-            other=0.0,
-        )
-        scores = tl.dot(query, key.to(PRODUCT), input_precision="ieee") * scale
-        if key_scales is not None:
-            scores *= tl.load(key_scales + rows, mask=is_key, other=0.0)[None, :]
         is_seen = positions[None, :] <= query_positions[:, None]
         if WINDOW is not None:
             is_seen &= positions[None, :] > query_positions[:, None] - WINDOW
-        weights, rescale, running_max, running_sum = online_softmax_step(
-            scores, is_seen & is_key[None, :], running_max, running_sum
-        )
-        value = tl.load(
-            values + rows[:, None] * HEAD_DIM + dims[None, :],
-            mask=is_key[:, None] & is_dim[None, :],
-            other=0.0,
-        )
-        if value_scales is not None:
-            weights *= tl.load(value_scales + rows, mask=is_key, other=0.0)[None, :]
-        total = tl.dot(
-            weights.to(PRODUCT), value.to(PRODUCT), total * rescale[:, None], input_precision="ieee"
+        running_max, running_sum, total = attend_to_tile(
+            query,
+            (keys, values, key_scales, value_scales),
+            rows,
+            is_key,
+            is_seen & is_key[None, :],
+            scale,
+            running_max,
+            running_sum,
+            total,
+            HEAD_DIM,
+            DIM_TILE,
+            PRODUCT,
         )
 
     result = total / tl.where(running_sum > 0, running_sum, 1.0)[:, None]
