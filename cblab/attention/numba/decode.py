@@ -29,7 +29,7 @@ from numba import njit, prange
 
 from cblab.attention.numba.softmax import exponentiate, hide, highest, power
 from cblab.attention.numba.threads import take
-from cblab.attention.numba.tiles import Pool, called, inlined, put_row, score_tile, tile_at, weigh_tile
+from cblab.attention.numba.tiles import called, inlined, pool_at, put_row, score_tile, tile_at, weigh_tile
 from cblab.attention.numba.vector import LANES, behind, number, pointer, pointer_at
 
 # Tokens of a split.
@@ -86,6 +86,25 @@ class _Work(NamedTuple):
 def scratch_size_of(sizes):
     """Numbers that a thread needs for its queries, scores, sums, and a copied tile."""
     return sizes.num_heads * (sizes.head_dim + SPLIT + sizes.padded_dim) + LANES * sizes.padded_dim
+
+
+@inlined
+def _work_of(worker, plan, sizes):
+    queries = behind(pointer(plan.scratch), worker * scratch_size_of(sizes))
+    scores = behind(queries, sizes.num_heads * sizes.head_dim)
+    sums = behind(scores, sizes.num_heads * SPLIT)
+    copy = behind(sums, sizes.num_heads * sizes.padded_dim)
+    return _Work(
+        pointer(plan.next_task),
+        pointer(plan.finished),
+        pointer(plan.highest),
+        pointer(plan.totals),
+        pointer(plan.sums),
+        queries,
+        scores,
+        sums,
+        copy,
+    )
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -161,27 +180,8 @@ def _work(
     out,
 ):
     q, out = pointer_at(q, q_like), pointer_at(out, plan.scratch)
-    pool = Pool(
-        pointer_at(keys, pool_like),
-        pointer_at(values, pool_like),
-        pointer_at(key_scales, plan.scratch),
-        pointer_at(value_scales, plan.scratch),
-    )
-    queries = behind(pointer(plan.scratch), worker * scratch_size_of(sizes))
-    scores = behind(queries, sizes.num_heads * sizes.head_dim)
-    sums = behind(scores, sizes.num_heads * SPLIT)
-    copy = behind(sums, sizes.num_heads * sizes.padded_dim)
-    work = _Work(
-        pointer(plan.next_task),
-        pointer(plan.finished),
-        pointer(plan.highest),
-        pointer(plan.totals),
-        pointer(plan.sums),
-        queries,
-        scores,
-        sums,
-        copy,
-    )
+    pool = pool_at(keys, values, key_scales, value_scales, pool_like, plan.scratch)
+    work = _work_of(worker, plan, sizes)
     tables, context_lens = pointer(plan.tables), pointer(plan.context_lens)
     seqs, splits, first_tasks = pointer(plan.seqs), pointer(plan.splits), pointer(plan.first_tasks)
     row_length = sizes.num_heads * sizes.head_dim

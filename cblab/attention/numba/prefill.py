@@ -7,7 +7,7 @@ from numba import njit, prange
 
 from cblab.attention.numba.softmax import HIDDEN, exponentiate, hide, highest, power
 from cblab.attention.numba.threads import take
-from cblab.attention.numba.tiles import Pool, called, inlined, put_row, score_tile, tile_at, weigh_tile
+from cblab.attention.numba.tiles import called, inlined, pool_at, put_row, score_tile, tile_at, weigh_tile
 from cblab.attention.numba.vector import LANES, behind, number, pointer, pointer_at
 
 # Keys whose softmax is taken at once.
@@ -51,6 +51,17 @@ class _Work(NamedTuple):
 def scratch_size_of(sizes):
     """Numbers that a thread needs for its queries, scores, sums, and a copied tile."""
     return max(ROWS, sizes.group) * (sizes.head_dim + CHUNK + sizes.padded_dim + 2) + LANES * sizes.padded_dim
+
+
+@inlined
+def _work_of(worker, plan, sizes):
+    most = max(ROWS, sizes.group)
+    queries = behind(pointer(plan.scratch), worker * scratch_size_of(sizes))
+    scores = behind(queries, most * sizes.head_dim)
+    sums = behind(scores, most * CHUNK)
+    largest = behind(sums, most * sizes.padded_dim)
+    totals = behind(largest, most)
+    return _Work(queries, scores, sums, largest, totals, behind(totals, most))
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -109,19 +120,8 @@ def _work(
     out,
 ):
     q, out = pointer_at(q, q_like), pointer_at(out, plan.scratch)
-    pool = Pool(
-        pointer_at(keys, pool_like),
-        pointer_at(values, pool_like),
-        pointer_at(key_scales, plan.scratch),
-        pointer_at(value_scales, plan.scratch),
-    )
-    most = max(ROWS, sizes.group)
-    queries = behind(pointer(plan.scratch), worker * scratch_size_of(sizes))
-    scores = behind(queries, most * sizes.head_dim)
-    sums = behind(scores, most * CHUNK)
-    largest = behind(sums, most * sizes.padded_dim)
-    totals = behind(largest, most)
-    work = _Work(queries, scores, sums, largest, totals, behind(totals, most))
+    pool = pool_at(keys, values, key_scales, value_scales, pool_like, plan.scratch)
+    work = _work_of(worker, plan, sizes)
     tables, context_lens, borders = pointer(plan.tables), pointer(plan.context_lens), pointer(plan.borders)
     seqs, first_queries, next_task = pointer(plan.seqs), pointer(plan.first_queries), pointer(plan.next_task)
     max_blocks = plan.tables.shape[1]
@@ -149,19 +149,26 @@ def _work(
         item = take(next_task, 0)
 
 
+@inlined
+def _begin(q, q_stride, scale, sizes, num_queries, head, work):
+    """Scale the queries of one KV head, and empty their running softmax and sums."""
+    width = sizes.group * sizes.head_dim
+    for i in range(num_queries):
+        at = behind(q, i * q_stride + head * width)
+        for j in range(width):
+            work.queries[i * width + j] = number(at, j) * scale
+    for row in range(num_queries * sizes.group):
+        work.largest[row] = HIDDEN
+        work.totals[row] = 0.0
+    for i in range(num_queries * sizes.group * sizes.padded_dim):
+        work.sums[i] = 0.0
+
+
 @called
 def _attend(q, q_stride, scale, pool, sizes, table, num_queries, position, head, work, out):
     group, dim, padded = sizes.group, sizes.head_dim, sizes.padded_dim
     num_rows = num_queries * group
-    for i in range(num_queries):
-        at = behind(q, i * q_stride + head * group * dim)
-        for j in range(group * dim):
-            work.queries[i * group * dim + j] = number(at, j) * scale
-    for row in range(num_rows):
-        work.largest[row] = HIDDEN
-        work.totals[row] = 0.0
-    for i in range(num_rows * padded):
-        work.sums[i] = 0.0
+    _begin(q, q_stride, scale, sizes, num_queries, head, work)
     begin, end = max(0, position + 1 - sizes.window), position + num_queries
     for start in range(begin // CHUNK * CHUNK, end, CHUNK):
         low, high = max(start, begin), min(start + CHUNK, end)

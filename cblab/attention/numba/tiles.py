@@ -30,6 +30,7 @@ from cblab.attention.numba.vector import (
     load,
     multiply,
     number,
+    pointer_at,
     prefetch,
     repeat,
     splat,
@@ -75,6 +76,17 @@ class Pool(NamedTuple):
     values: Any
     key_scales: Any
     value_scales: Any
+
+
+@inlined
+def pool_at(keys, values, key_scales, value_scales, pool_like, scales_like):
+    """The pool at these addresses; `pool_like` and `scales_like` are arrays of the dtypes."""
+    return Pool(
+        pointer_at(keys, pool_like),
+        pointer_at(values, pool_like),
+        pointer_at(key_scales, scales_like),
+        pointer_at(value_scales, scales_like),
+    )
 
 
 class Tile(NamedTuple):
