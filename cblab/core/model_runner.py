@@ -84,7 +84,6 @@ class ModelRunner:
         Returns `[num_logits, vocab_size]`, the rows' logits in their order, to be read before the next pass.
         """
         self.cache.apply(block_ops)
-        self.ops.prepare()
         if self.graphs is not None and self.graphs.accepts(batch):
             return self.graphs(batch)
         return self._pass(batch)

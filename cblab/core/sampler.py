@@ -112,8 +112,8 @@ def sample(logits: Tensor, rows: Sequence[SamplingRow]) -> SamplerOutput:
         raise ValueError(f"{logits.shape[0]} rows of logits, but {len(rows)} rows of parameters")
     if logits.device.type == "mps":
         logits = logits.cpu()  # Metal has no float64
-    largest, tokens = logits.amax(dim=-1), _argmax(logits)
-    errors = _unusable(largest, "the logits")
+    tokens = _argmax(logits)
+    errors = _unusable(logits.gather(-1, tokens[:, None])[:, 0], "the logits")
     greedy = [
         row
         for row, one in enumerate(rows)
@@ -134,7 +134,7 @@ def sample(logits: Tensor, rows: Sequence[SamplingRow]) -> SamplerOutput:
 
 
 def _argmax(scores: Tensor) -> Tensor:
-    """Return the first of each row's largest scores, `[num_rows]`; of a row with a NaN, anything."""
+    """Return the first of each row's largest scores, `[num_rows]`; of a row with NaN, one of those."""
     if scores.device.type == "cpu" and scores.dtype == torch.float32:
         # On a CPU torch looks at one number after the other, numpy at a vector of them.
         return torch.from_numpy(scores.numpy().argmax(axis=-1))

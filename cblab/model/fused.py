@@ -1,6 +1,6 @@
 """What a layer does between its matrix products, as one table of functions: torch's own, or faster kernels.
 
-A table is chosen once for a model (`Decoder.use`). Training and everything that needs gradients keep
+A table is chosen once for a model, see `for_inference`. Training and everything that needs gradients keep
 `TORCH_OPS`; the kernels behind the others know no autograd.
 """
 
@@ -24,14 +24,12 @@ class FusedOps:
         apply_rope: `(x, cos, sin) -> turned`; x is `[num_tokens, num_heads, head_dim]`, any view whose last
             axis is dense, cos and sin are `[num_tokens, 1, head_dim / 2]`. It may turn x in place.
         silu_and_mul: `gate_up -> silu(gate) * up`, `[num_tokens, 2 * size]` to `[num_tokens, size]`.
-        prepare: to be called before each forward pass, by the thread that runs it.
     """
 
     name: str
     add_rms_norm: Callable[[Tensor, Tensor | None, Tensor, float], tuple[Tensor, Tensor]]
     apply_rope: Callable[[Tensor, Tensor, Tensor], Tensor]
     silu_and_mul: Callable[[Tensor], Tensor]
-    prepare: Callable[[], object] = lambda: None
 
 
 def add_rms_norm(x: Tensor, delta: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:

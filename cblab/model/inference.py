@@ -2,7 +2,6 @@
 
 import copy
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +34,7 @@ def choose_fused_ops(name: str, weight: Tensor) -> FusedOps:
 def for_inference(model: Decoder, ops: FusedOps) -> Decoder:
     """Return a Decoder over the same weights that computes with `ops`; the model itself stays as it was.
 
+    It computes at positions below the config's `max_position_embeddings`: their rotations are tabulated.
     On a CPU the weights of matrix products are copied once, into the layout that the product reads; all else
     is shared. Later changes of the copied weights are not seen, and gradients do not flow.
     """
@@ -43,6 +43,8 @@ def for_inference(model: Decoder, ops: FusedOps) -> Decoder:
         if hasattr(module, "ops"):
             setattr(module, "ops", ops)  # noqa: B010 (of which kind of module, mypy cannot know)
     weight = model.embed_tokens.weight
+    if ready.rope is not None:
+        ready.rope.tabulate(model.config.max_position_embeddings, weight.device)
     if weight.device.type == "cpu":
         packed = _packed_linear(weight.dtype, ops)
         if packed is not None:
@@ -78,16 +80,15 @@ class PackedLinear(nn.Module):
 
         self._multiply = multiply
         self.num_columns = weight.shape[0]
-        self.panels = pack(weight.numpy())
-        self.bias = np.zeros(self.panels.shape[0] * self.panels.shape[2], np.float32)
+        self.panels = pack(weight)
+        self.bias = torch.zeros(self.panels.shape[0] * self.panels.shape[2])
         if bias is not None:
-            self.bias[: self.num_columns] = bias.detach().numpy()
+            self.bias[: self.num_columns] = bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
         """`[num_rows, in_features]` to `[num_rows, out_features]`."""
-        out = np.empty((x.shape[0], self.bias.shape[0]), np.float32)
-        self._multiply(x.contiguous().numpy(), self.panels, self.bias, out)
-        return torch.from_numpy(out if self.num_columns == out.shape[1] else out[:, : self.num_columns])
+        out: Tensor = self._multiply(x, self.panels, self.bias)
+        return out if self.num_columns == out.shape[1] else out[:, : self.num_columns]
 
 
 class OneDNNLinear(nn.Module):

@@ -21,44 +21,86 @@ A row of y is summed in the same order whatever the other rows are, so that its 
 library's product is not like that: for another number of rows it picks another algorithm.
 """
 
-import numpy as np
-from numba import njit, prange
+import ctypes
 
-from cblab.attention.numba.vector import LANES, fma, load, prefetch, repeat, store
+import torch
+from numba import types
+from torch import Tensor
+
+from cblab.attention.numba.kernel import Kernel, integers
+from cblab.attention.numba.threads import share_of, workers
+from cblab.attention.numba.tiles import inlined
+from cblab.attention.numba.vector import LANES, behind, fma, load, pointer, prefetch, repeat, store
 
 _AHEAD = 64 * LANES  # how many numbers before their use weights are asked for: 4 KiB
 
 
-def pack(weight: np.ndarray) -> np.ndarray:
+def pack(weight: Tensor) -> Tensor:
     """Lay out a checkpoint's weights, `[n, k]`, as `[num_panels, k, 16]`, with zeros behind column n."""
     n, k = weight.shape
     num_panels = -(-n // LANES)
-    padded = np.zeros((num_panels * LANES, k), dtype=np.float32)
+    padded = torch.zeros(num_panels * LANES, k)
     padded[:n] = weight
-    return np.ascontiguousarray(padded.reshape(num_panels, LANES, k).transpose(0, 2, 1))
+    return padded.view(num_panels, LANES, k).transpose(1, 2).contiguous()
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def multiply(x, panels, bias, y):
-    """`y = x @ W + bias`, all float32.
+def multiply(x: Tensor, panels: Tensor, bias: Tensor) -> Tensor:
+    """`x @ W + bias`, all float32.
 
     Args:
-        x: `[m, k]`, its rows dense.
+        x: `[m, k]`.
         panels: `[num_panels, k, 16]`, from `pack`.
         bias: `[num_panels * 16]`.
-        y: `[m, num_panels * 16]`, written.
+
+    Returns:
+        `[m, num_panels * 16]`.
     """
-    num_rows = x.shape[0]
+    x = x.contiguous()
+    out = torch.empty((x.shape[0], bias.shape[0]), dtype=torch.float32)
+    num_workers = workers()
+    call = MultiplyCall(
+        x.data_ptr(),
+        panels.data_ptr(),
+        bias.data_ptr(),
+        out.data_ptr(),
+        x.shape[0],
+        x.shape[1],
+        panels.shape[0],
+        num_workers,
+    )
+    _multiply(call, num_workers)
+    return out
+
+
+class MultiplyCall(ctypes.Structure):
+    """What a product is told: the addresses of what `multiply` gets and returns, and sizes."""
+
+    _fields_ = integers("x", "panels", "bias", "out", "num_rows", "num_inner", "num_panels", "num_workers")
+
+
+@inlined
+def _work(call, worker):
+    """Compute this worker's panels."""
+    x, out = pointer(call.x, types.float32), pointer(call.out, types.float32)
+    bias, panels = pointer(call.bias, types.float32), pointer(call.panels, types.float32)
+    num_rows, num_inner, width = call.num_rows, call.num_inner, call.num_panels * LANES
     sixes, fours = _cut(num_rows)
-    for panel in prange(panels.shape[0]):
-        weights, columns = panels[panel], panel * LANES
+    first, last = share_of(call.num_panels, worker, call.num_workers)
+    for panel in range(first, last):
+        weights, columns = behind(panels, panel * num_inner * LANES), panel * LANES
         for tile in range(sixes):
-            _tile_of_6(x, tile * 6, num_rows - 1, weights, bias, y, columns)
+            _tile_of_6(
+                x, tile * 6, num_rows - 1, num_inner, weights, load(bias, columns), out, columns, width
+            )
         for tile in range(fours):
-            _tile_of_4(x, sixes * 6 + tile * 4, num_rows - 1, weights, bias, y, columns)
+            row = sixes * 6 + tile * 4
+            _tile_of_4(x, row, num_rows - 1, num_inner, weights, load(bias, columns), out, columns, width)
 
 
-@njit(inline="always")
+_multiply = Kernel("multiply", MultiplyCall, _work)
+
+
+@inlined
 def _cut(num_rows):
     """How many tiles of 6 and of 4 rows cover `num_rows`, at most one row too many where there are over 2.
 
@@ -77,44 +119,46 @@ def _cut(num_rows):
     return whole, 1
 
 
-@njit(inline="always")
-def _tile_of_6(x, row, last, weights, bias, y, columns):
+@inlined
+def _tile_of_6(x, row, last, num_inner, weights, bias, out, columns, width):
     """Six rows of one panel; a row behind the last is the last once more, and written twice."""
     r0, r1, r2 = row, min(row + 1, last), min(row + 2, last)
     r3, r4, r5 = min(row + 3, last), min(row + 4, last), min(row + 5, last)
-    a0 = a1 = a2 = a3 = a4 = a5 = load(bias, columns)
-    for k in range(weights.shape[0]):
+    x0, x1, x2 = behind(x, r0 * num_inner), behind(x, r1 * num_inner), behind(x, r2 * num_inner)
+    x3, x4, x5 = behind(x, r3 * num_inner), behind(x, r4 * num_inner), behind(x, r5 * num_inner)
+    a0 = a1 = a2 = a3 = a4 = a5 = bias
+    for k in range(num_inner):
         w = load(weights, k * LANES)
         prefetch(weights, k * LANES + _AHEAD)
-        a0 = fma(repeat(x, r0 * x.shape[1] + k), w, a0)
-        a1 = fma(repeat(x, r1 * x.shape[1] + k), w, a1)
-        a2 = fma(repeat(x, r2 * x.shape[1] + k), w, a2)
-        a3 = fma(repeat(x, r3 * x.shape[1] + k), w, a3)
-        a4 = fma(repeat(x, r4 * x.shape[1] + k), w, a4)
-        a5 = fma(repeat(x, r5 * x.shape[1] + k), w, a5)
-    width = y.shape[1]
-    store(y, r0 * width + columns, a0)
-    store(y, r1 * width + columns, a1)
-    store(y, r2 * width + columns, a2)
-    store(y, r3 * width + columns, a3)
-    store(y, r4 * width + columns, a4)
-    store(y, r5 * width + columns, a5)
+        a0 = fma(repeat(x0, k), w, a0)
+        a1 = fma(repeat(x1, k), w, a1)
+        a2 = fma(repeat(x2, k), w, a2)
+        a3 = fma(repeat(x3, k), w, a3)
+        a4 = fma(repeat(x4, k), w, a4)
+        a5 = fma(repeat(x5, k), w, a5)
+    store(out, r0 * width + columns, a0)
+    store(out, r1 * width + columns, a1)
+    store(out, r2 * width + columns, a2)
+    store(out, r3 * width + columns, a3)
+    store(out, r4 * width + columns, a4)
+    store(out, r5 * width + columns, a5)
 
 
-@njit(inline="always")
-def _tile_of_4(x, row, last, weights, bias, y, columns):
+@inlined
+def _tile_of_4(x, row, last, num_inner, weights, bias, out, columns, width):
     """Like `_tile_of_6`, with four rows."""
     r0, r1, r2, r3 = row, min(row + 1, last), min(row + 2, last), min(row + 3, last)
-    a0 = a1 = a2 = a3 = load(bias, columns)
-    for k in range(weights.shape[0]):
+    x0, x1, x2 = behind(x, r0 * num_inner), behind(x, r1 * num_inner), behind(x, r2 * num_inner)
+    x3 = behind(x, r3 * num_inner)
+    a0 = a1 = a2 = a3 = bias
+    for k in range(num_inner):
         w = load(weights, k * LANES)
         prefetch(weights, k * LANES + _AHEAD)
-        a0 = fma(repeat(x, r0 * x.shape[1] + k), w, a0)
-        a1 = fma(repeat(x, r1 * x.shape[1] + k), w, a1)
-        a2 = fma(repeat(x, r2 * x.shape[1] + k), w, a2)
-        a3 = fma(repeat(x, r3 * x.shape[1] + k), w, a3)
-    width = y.shape[1]
-    store(y, r0 * width + columns, a0)
-    store(y, r1 * width + columns, a1)
-    store(y, r2 * width + columns, a2)
-    store(y, r3 * width + columns, a3)
+        a0 = fma(repeat(x0, k), w, a0)
+        a1 = fma(repeat(x1, k), w, a1)
+        a2 = fma(repeat(x2, k), w, a2)
+        a3 = fma(repeat(x3, k), w, a3)
+    store(out, r0 * width + columns, a0)
+    store(out, r1 * width + columns, a1)
+    store(out, r2 * width + columns, a2)
+    store(out, r3 * width + columns, a3)

@@ -5,23 +5,28 @@ of a decode step are worth. Work that is worth a second thread is shared row by 
 bit for bit, on one thread or on many.
 """
 
+import ctypes
 import math
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import types
 from torch import Tensor
 
-from cblab.attention.numba.threads import workers as use_torch_threads
+from cblab.attention.numba.kernel import Kernel, integers
+from cblab.attention.numba.threads import share_of, workers
+from cblab.attention.numba.tiles import inlined
 from cblab.attention.numba.vector import (
     LANES,
     add,
+    behind,
     divide,
     fma,
     load,
     maximum,
     multiply,
     nearest,
+    pointer,
     power_of_two,
     splat,
     store,
@@ -35,104 +40,186 @@ _WORTH_THREADS = 1 << 16
 
 def add_rms_norm(x: Tensor, delta: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """See `FusedOps`; x of more axes is normalized over the last one."""
-    rows = (x if x.dim() == 2 else x.reshape(-1, x.shape[-1])).numpy()
-    normed = np.empty(rows.shape, np.float32)
-    scale, small = weight.detach().numpy(), np.float32(eps)
-    if delta is None:
-        (_norm if rows.size < _WORTH_THREADS else _norm_threads)(rows, scale, small, normed)
-        return torch.from_numpy(normed).view(x.shape), x
-    total = np.empty(rows.shape, np.float32)
-    kernel = _add_norm if rows.size < _WORTH_THREADS else _add_norm_threads
-    kernel(rows, delta.numpy(), scale, small, normed, total)
-    return torch.from_numpy(normed), torch.from_numpy(total)
+    rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+    num_rows, size = rows.shape
+    normed = torch.empty(rows.shape, dtype=torch.float32)
+    total = rows if delta is None else torch.empty(rows.shape, dtype=torch.float32)
+    num_workers = _workers_for(rows.numel())
+    call = NormCall(
+        rows.data_ptr(),
+        rows.stride(0),
+        0 if delta is None else delta.data_ptr(),
+        0 if delta is None else delta.stride(0),
+        weight.data_ptr(),
+        normed.data_ptr(),
+        total.data_ptr(),
+        num_rows,
+        size,
+        num_workers,
+        eps,
+    )
+    _norm(call, num_workers)
+    return (normed.view(x.shape), x) if delta is None else (normed, total)
 
 
 def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """See `FusedOps`; it turns x in place."""
-    (_rope if x.numel() < _WORTH_THREADS else _rope_threads)(x.numpy(), cos.numpy(), sin.numpy())
+    num_tokens, num_heads, head_dim = x.shape
+    num_workers = _workers_for(x.numel())
+    call = RopeCall(
+        x.data_ptr(),
+        x.stride(0),
+        x.stride(1),
+        cos.data_ptr(),
+        sin.data_ptr(),
+        num_tokens,
+        num_heads,
+        head_dim // 2,
+        num_workers,
+    )
+    _rope(call, num_workers)
     return x
 
 
 def silu_and_mul(gate_up: Tensor) -> Tensor:
     """See `FusedOps`."""
-    gates_and_ups = gate_up.numpy()
-    out = np.empty((gate_up.shape[0], gate_up.shape[1] // 2), np.float32)
-    (_silu_and_mul if out.size < _WORTH_THREADS // 4 else _silu_and_mul_threads)(gates_and_ups, out)
-    return torch.from_numpy(out)
+    num_rows, size = gate_up.shape[0], gate_up.shape[1] // 2
+    out = torch.empty((num_rows, size), dtype=torch.float32)
+    num_workers = _workers_for(4 * out.numel())
+    call = SiluCall(gate_up.data_ptr(), gate_up.stride(0), out.data_ptr(), num_rows, size, num_workers)
+    _silu_and_mul(call, num_workers)
+    return out
 
 
-NUMBA_OPS = FusedOps("numba", add_rms_norm, apply_rope, silu_and_mul, prepare=use_torch_threads)
+NUMBA_OPS = FusedOps("numba", add_rms_norm, apply_rope, silu_and_mul)
 
 
-@njit(inline="always")
-def _norm_row(x, weight, eps, normed):
-    whole = x.shape[0] - x.shape[0] % LANES
+def _workers_for(numbers: int) -> int:
+    return workers() if numbers >= _WORTH_THREADS else 1
+
+
+class NormCall(ctypes.Structure):
+    """What `add_rms_norm` tells: addresses (0: no delta), the numbers from one row to the next, and sizes."""
+
+    _fields_ = [
+        *integers("x", "x_stride", "delta", "delta_stride", "weight", "normed", "total"),
+        *integers("num_rows", "size", "num_workers"),
+        ("eps", ctypes.c_float),
+    ]
+
+
+@inlined
+def _norm_work(call, worker):
+    size, eps, weight = call.size, call.eps, pointer(call.weight, types.float32)
+    first, last = share_of(call.num_rows, worker, call.num_workers)
+    for row in range(first, last):
+        x = behind(pointer(call.x, types.float32), row * call.x_stride)
+        if call.delta != 0:
+            delta = behind(pointer(call.delta, types.float32), row * call.delta_stride)
+            total = behind(pointer(call.total, types.float32), row * size)
+            _add_row(x, delta, size, total)
+            x = total
+        _norm_row(x, weight, size, eps, behind(pointer(call.normed, types.float32), row * size))
+
+
+_norm = Kernel("add_rms_norm", NormCall, _norm_work)
+
+
+@inlined
+def _add_row(x, delta, size, total):
+    whole = size - size % LANES
+    for i in range(0, whole, LANES):
+        store(total, i, add(load(x, i), load(delta, i)))
+    for i in range(whole, size):
+        total[i] = x[i] + delta[i]
+
+
+@inlined
+def _norm_row(x, weight, size, eps, normed):
+    whole = size - size % LANES
     sums = splat(0.0)
     for i in range(0, whole, LANES):
         part = load(x, i)
         sums = fma(part, part, sums)
     squares = sum_of(sums)
-    for i in range(whole, x.shape[0]):
+    for i in range(whole, size):
         squares += x[i] * x[i]
-    scale = np.float32(1) / np.sqrt(squares / np.float32(x.shape[0]) + eps)
-    for i in range(x.shape[0]):
+    scale = np.float32(1) / np.float32(math.sqrt(squares / np.float32(size) + eps))
+    scales = splat(scale)
+    for i in range(0, whole, LANES):
+        store(normed, i, multiply(multiply(load(x, i), scales), load(weight, i)))
+    for i in range(whole, size):
         normed[i] = x[i] * scale * weight[i]
 
 
-@njit(nogil=True, cache=True)
-def _norm(x, weight, eps, normed):
-    for row in range(x.shape[0]):
-        _norm_row(x[row], weight, eps, normed[row])
+class RopeCall(ctypes.Structure):
+    """What `apply_rope` tells: addresses, the numbers from one token and one head to the next, and sizes."""
+
+    _fields_ = [
+        *integers("x", "token_stride", "head_stride", "cos", "sin"),
+        *integers("num_tokens", "num_heads", "half", "num_workers"),
+    ]
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def _norm_threads(x, weight, eps, normed):
-    for row in prange(x.shape[0]):
-        _norm_row(x[row], weight, eps, normed[row])
+@inlined
+def _rope_work(call, worker):
+    half = call.half
+    first, last = share_of(call.num_tokens, worker, call.num_workers)
+    for token in range(first, last):
+        cos = behind(pointer(call.cos, types.float32), token * half)
+        sin = behind(pointer(call.sin, types.float32), token * half)
+        for head in range(call.num_heads):
+            place = token * call.token_stride + head * call.head_stride
+            _turn(behind(pointer(call.x, types.float32), place), cos, sin, half)
 
 
-@njit(inline="always")
-def _add_norm_row(x, delta, weight, eps, normed, total):
-    for i in range(x.shape[0]):
-        total[i] = x[i] + delta[i]
-    _norm_row(total, weight, eps, normed)
+_rope = Kernel("apply_rope", RopeCall, _rope_work)
 
 
-@njit(nogil=True, cache=True)
-def _add_norm(x, delta, weight, eps, normed, total):
-    for row in range(x.shape[0]):
-        _add_norm_row(x[row], delta[row], weight, eps, normed[row], total[row])
+@inlined
+def _turn(x, cos, sin, half):
+    whole = half - half % LANES
+    for i in range(0, whole, LANES):
+        c, s, first, second = load(cos, i), load(sin, i), load(x, i), load(x, half + i)
+        store(x, i, fma(multiply(second, splat(-1.0)), s, multiply(first, c)))
+        store(x, half + i, fma(first, s, multiply(second, c)))
+    for i in range(whole, half):
+        first, second = x[i], x[half + i]
+        x[i] = first * cos[i] - second * sin[i]
+        x[half + i] = second * cos[i] + first * sin[i]
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def _add_norm_threads(x, delta, weight, eps, normed, total):
-    for row in prange(x.shape[0]):
-        _add_norm_row(x[row], delta[row], weight, eps, normed[row], total[row])
+class SiluCall(ctypes.Structure):
+    """What `silu_and_mul` tells: addresses, the numbers from one row to the next, and sizes."""
+
+    _fields_ = integers("gate_up", "stride", "out", "num_rows", "size", "num_workers")
 
 
-@njit(inline="always")
-def _turn(heads, cos, sin):
-    half = cos.shape[0]
-    for head in range(heads.shape[0]):
-        for i in range(half):
-            first, second = heads[head, i], heads[head, i + half]
-            heads[head, i] = first * cos[i] - second * sin[i]
-            heads[head, i + half] = second * cos[i] + first * sin[i]
+@inlined
+def _silu_work(call, worker):
+    size = call.size
+    first, last = share_of(call.num_rows, worker, call.num_workers)
+    for row in range(first, last):
+        gate = behind(pointer(call.gate_up, types.float32), row * call.stride)
+        _silu_and_mul_row(
+            gate, behind(gate, size), size, behind(pointer(call.out, types.float32), row * size)
+        )
 
 
-@njit(nogil=True, cache=True)
-def _rope(x, cos, sin):
-    for row in range(x.shape[0]):
-        _turn(x[row], cos[row, 0], sin[row, 0])
+_silu_and_mul = Kernel("silu_and_mul", SiluCall, _silu_work)
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def _rope_threads(x, cos, sin):
-    for row in prange(x.shape[0]):
-        _turn(x[row], cos[row, 0], sin[row, 0])
+@inlined
+def _silu_and_mul_row(gate, up, size, out):
+    whole = size - size % LANES
+    for i in range(0, whole, LANES):
+        x = load(gate, i)
+        store(out, i, multiply(multiply(x, _sigmoid(x)), load(up, i)))
+    for i in range(whole, size):
+        out[i] = gate[i] / (np.float32(1) + np.float32(math.exp(-gate[i]))) * up[i]
 
 
-@njit(inline="always")
+@inlined
 def _sigmoid(x):
     """`e / (1 + e)`, e = exp(x): the whole powers of two by their bits, what is left by a polynomial."""
     doublings = maximum(multiply(x, splat(1.4426950408889634)), splat(-127.0))
@@ -148,27 +235,3 @@ def _sigmoid(x):
     power = fma(power, rest, splat(1.0))
     e = multiply(power, power_of_two(whole))
     return divide(e, add(splat(1.0), e))
-
-
-@njit(inline="always")
-def _silu_and_mul_row(gate_up, out):
-    size = out.shape[0]
-    whole = size - size % LANES
-    for i in range(0, whole, LANES):
-        gate = load(gate_up, i)
-        store(out, i, multiply(multiply(gate, _sigmoid(gate)), load(gate_up, size + i)))
-    for i in range(whole, size):
-        gate = gate_up[i]
-        out[i] = gate / (np.float32(1) + math.exp(-gate)) * gate_up[size + i]
-
-
-@njit(nogil=True, cache=True)
-def _silu_and_mul(gate_up, out):
-    for row in range(out.shape[0]):
-        _silu_and_mul_row(gate_up[row], out[row])
-
-
-@njit(parallel=True, nogil=True, cache=True)
-def _silu_and_mul_threads(gate_up, out):
-    for row in prange(out.shape[0]):
-        _silu_and_mul_row(gate_up[row], out[row])

@@ -30,17 +30,37 @@ class RotaryEmbedding:
         self.attention_factor = attention_factor(rope)
         # Held outside the module's buffers: `model.to(torch.bfloat16)` would round the frequencies.
         self._frequencies = inverse_frequencies(rope, head_dim)
+        self._table: tuple[Tensor, Tensor] | None = None
+
+    @torch.no_grad()
+    def tabulate(self, num_positions: int, device: torch.device) -> None:
+        """Compute the cosines and sines of positions below `num_positions` now, to be looked up later.
+
+        Where they depend on a sequence's length there is nothing to be looked up, and nothing happens.
+        """
+        if not self._depends_on_length:
+            positions = torch.arange(num_positions, device=device)
+            self._table = self._turns(positions, self._frequencies.to(device))
 
     def __call__(self, batch: RaggedBatch, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines of a batch's positions, each `[num_tokens, 1, head_dim / 2]` in `dtype`."""
-        angles = batch.positions[:, None].float() * self._frequencies_of(batch)
-        cos = angles.cos() * self.attention_factor
-        sin = angles.sin() * self.attention_factor
+        if self._table is None:
+            cos, sin = self._turns(batch.positions, self._frequencies_of(batch))
+        else:
+            cos, sin = (one.index_select(0, batch.positions) for one in self._table)
         return cos.to(dtype)[:, None], sin.to(dtype)[:, None]
+
+    @property
+    def _depends_on_length(self) -> bool:
+        return self.rope.rope_type in ("dynamic", "longrope")
+
+    def _turns(self, positions: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+        angles = positions[:, None].float() * frequencies
+        return angles.cos() * self.attention_factor, angles.sin() * self.attention_factor
 
     def _frequencies_of(self, batch: RaggedBatch) -> Tensor:
         """`[head_dim / 2]` for all tokens, or `[num_tokens, head_dim / 2]` where each length decides."""
-        if self.rope.rope_type in ("dynamic", "longrope"):
+        if self._depends_on_length:
             lengths = batch.context_lens.tolist()
             rows = torch.stack([inverse_frequencies(self.rope, self.head_dim, length) for length in lengths])
             return rows.to(batch.positions.device).repeat_interleave(batch.cu_seqlens_q.diff(), dim=0)

@@ -1,12 +1,7 @@
-"""The kernels as an attention backend: from tensors to addresses, and the tasks of a step.
+"""The kernels as an attention backend: what a call is told, and what goes to torch instead."""
 
-Kernels get addresses rather than arrays: turning one tensor into an array costs about a microsecond, and a
-decode step of a small model calls three kernels a layer.
-"""
-
+import functools
 import logging
-from collections.abc import Callable
-from functools import cache, partial
 
 import numpy as np
 import torch
@@ -16,86 +11,70 @@ from cblab.attention.backends import AttentionBackend
 from cblab.attention.layout import KVLayout, LayerKV
 from cblab.attention.numba import decode as decoding
 from cblab.attention.numba import prefill as prefilling
+from cblab.attention.numba.decode import DecodeCall
+from cblab.attention.numba.kernel import TYPES
+from cblab.attention.numba.prefill import PrefillCall
 from cblab.attention.numba.softmax import LOG2_E
 from cblab.attention.numba.threads import workers
-from cblab.attention.numba.tiles import Sizes
 from cblab.attention.numba.vector import LANES
-from cblab.attention.numba.write import write
+from cblab.attention.numba.write import WriteCall, write
 from cblab.attention.paged import paged_decode_torch, paged_prefill_torch
 from cblab.attention.spec import AttentionSpec
 
 logger = logging.getLogger("cblab.attention")
 
-_COMPILES = "numba kernels: taken from the cache, or compiled now, which takes about a minute once"
-_EVERYTHING = 1 << 62
-# What a kernel is told of a dtype by: bfloat16 goes as its 16 bits.
-_LIKE = {
-    torch.float32: np.empty(0, np.float32),
-    torch.bfloat16: np.empty(0, np.uint16),
-    torch.int8: np.empty(0, np.int8),
-}
+_COMPUTED_IN = (torch.float32, torch.bfloat16)
+_EVERYTHING = 1 << 30  # a window that nothing is outside of
+_WRITTEN_ALONE = 1 << 14  # numbers that one thread has written before another has been woken
 
 
 class PlannedDecode:
-    """Paged decode of one step, called once in each layer as `(q, kv)`; see `PlanDecode`."""
+    """Attention of one new token a sequence, called once in each layer as `(q, kv)`; see `PagedDecode`."""
 
     def __init__(
         self, block_tables: Tensor, context_lens: Tensor, block_size: int, spec: AttentionSpec
     ) -> None:
-        _say_once(logger.info, _COMPILES)
-        self._by_torch = partial(
-            paged_decode_torch, block_tables=block_tables, context_lens=context_lens, spec=spec
-        )
-        self._sizes = {has_scales: _sizes(spec, block_size, has_scales) for has_scales in (False, True)}
-        self._scale = np.float32(spec.scale * LOG2_E)
+        self._tensors = block_tables, context_lens
+        self._spec = spec
         self._workers = workers()
-        sizes = self._sizes[False]
-        lengths = context_lens.numpy().astype(np.int64)
-        first_splits = np.maximum(lengths - sizes.window, 0) // decoding.SPLIT
-        counts = (lengths - 1) // decoding.SPLIT - first_splits + 1
-        first_tasks = np.zeros(len(counts) + 1, np.int64)
-        np.cumsum(counts, out=first_tasks[1:])
-        num_tasks = int(first_tasks[-1])
+        # The arrays stay here for as long as the call has their addresses.
+        self._tables = np.ascontiguousarray(block_tables.numpy(), np.int32)
+        self._lengths = lengths = np.ascontiguousarray(context_lens.numpy(), np.int32)
+        self._call = call = DecodeCall(tables=_address(self._tables), max_blocks=self._tables.shape[1])
+        _describe(call, spec, block_size)
+        first_splits = np.maximum(lengths - call.window, 0) // decoding.SPLIT
+        num_tasks = int(((lengths - 1) // decoding.SPLIT + 1 - first_splits).sum())
         rows = num_tasks * spec.num_heads
-        # Few tasks are cut into their KV heads, so that every thread has some.
-        is_plenty = num_tasks >= 4 * self._workers or self._workers == 1
-        self._parts = 1 if is_plenty else spec.num_kv_heads
-        self._plan = decoding.Plan(
-            tables=np.ascontiguousarray(block_tables.numpy()),
-            context_lens=np.ascontiguousarray(context_lens.numpy()),
-            seqs=np.repeat(np.arange(len(counts)), counts),
-            splits=np.arange(num_tasks) + np.repeat(first_splits - first_tasks[:-1], counts),
-            first_tasks=first_tasks,
-            finished=np.zeros(len(counts), np.int64),
-            next_task=np.empty(1, np.int64),
-            highest=np.empty(rows, np.float32),
-            totals=np.empty(rows, np.float32),
-            sums=np.empty(rows * sizes.padded_dim if num_tasks > len(counts) else 0, np.float32),
-            scratch=np.empty(self._workers * decoding.scratch_size_of.py_func(sizes), np.float32),
-        )
+        # The sum of each split's values is handed on where a sequence has several.
+        partial = rows * call.padded_dim if num_tasks > len(lengths) else 0
+        scratch = decoding.scratch_size(spec.num_heads, spec.head_dim, call.padded_dim)
+        self._floats = np.empty(2 * rows + partial + self._workers * scratch, np.float32)
+        self._counters = np.zeros(1 + len(lengths), np.int64)
+        call.context_lens = _address(lengths)
+        call.num_tasks = num_tasks
+        is_enough = num_tasks >= 4 * self._workers or self._workers == 1
+        call.num_parts = 1 if is_enough else spec.num_kv_heads
+        call.highest = _address(self._floats)
+        call.totals = call.highest + 4 * rows
+        call.sums = call.totals + 4 * rows
+        call.scratch = call.sums + 4 * partial
+        call.next_task = _address(self._counters)
+        call.finished = call.next_task + 8
 
     def __call__(self, q: Tensor, kv: LayerKV) -> Tensor:
         """`[num_seqs, num_heads, head_dim]` to the same shape."""
         kv.require(KVLayout.HDN, "numba paged_decode")
-        if not _computes(q, kv):
-            return self._by_torch(q, kv)
+        if not _supports(q, kv):
+            return paged_decode_torch(q, kv, *self._tensors, self._spec)
         out = torch.empty(q.shape, dtype=torch.float32)
         if q.shape[0]:
-            rows = _dense_rows(q)
-            decoding.decode(
-                rows.data_ptr(),
-                _LIKE[q.dtype],
-                rows.stride(0),
-                self._scale,
-                *_addresses(kv),
-                _LIKE[kv.keys.dtype],
-                self._sizes[kv.key_scales is not None],
-                self._plan,
-                self._parts,
-                out.data_ptr(),
-                self._workers,
-            )
-        return out.to(q.dtype)
+            q = _dense_rows(q)
+            call = self._call
+            call.q, call.q_stride, call.out = q.data_ptr(), q.stride(0), out.data_ptr()
+            _describe_pool(call, kv)
+            self._counters[0] = 0
+            decoding.decode(call, self._workers, q.dtype, kv.keys.dtype)
+        return out if out.dtype == q.dtype else out.to(q.dtype)
 
 
 def paged_decode(
@@ -115,100 +94,74 @@ def paged_prefill(
     context_lens: Tensor,
     spec: AttentionSpec,
 ) -> Tensor:
-    """See `PagedPrefill`; a task is a tile of queries of one sequence."""
+    """See `PagedPrefill`; the new keys and values are read back from the pool."""
     kv.require(KVLayout.HDN, "numba paged_prefill")
-    _say_once(logger.info, _COMPILES)
-    if not _computes(q, kv):
+    if not _supports(q, kv):
         return paged_prefill_torch(q, k, v, kv, block_tables, cu_seqlens_q, context_lens, spec)
     out = torch.empty(q.shape, dtype=torch.float32)
-    sizes = _sizes(spec, kv.block_size, kv.key_scales is not None)
-    tile_queries = max(1, prefilling.ROWS // sizes.group)
-    borders = cu_seqlens_q.numpy().astype(np.int64)
-    counts = -(-np.diff(borders) // tile_queries)
-    ends = np.cumsum(counts)
-    seqs = np.repeat(np.arange(len(counts)), counts)
+    if not q.shape[0]:
+        return out.to(q.dtype)
     num_workers = workers()
-    plan = prefilling.Plan(
-        np.ascontiguousarray(block_tables.numpy()),
-        np.ascontiguousarray(context_lens.numpy()),
-        borders,
-        seqs,
-        (np.arange(len(seqs)) - np.repeat(ends - counts, counts)) * tile_queries + borders[seqs],
-        np.empty(1, np.int64),
-        np.empty(num_workers * prefilling.scratch_size_of.py_func(sizes), np.float32),
+    q = _dense_rows(q)
+    tables, lengths, borders = (
+        np.ascontiguousarray(one.numpy(), np.int32) for one in (block_tables, context_lens, cu_seqlens_q)
     )
-    if len(seqs):
-        rows = _dense_rows(q)
-        prefilling.prefill(
-            rows.data_ptr(),
-            _LIKE[q.dtype],
-            rows.stride(0),
-            np.float32(spec.scale * LOG2_E),
-            *_addresses(kv),
-            _LIKE[kv.keys.dtype],
-            sizes,
-            plan,
-            tile_queries,
-            out.data_ptr(),
-            num_workers,
-        )
+    call = PrefillCall(q=q.data_ptr(), q_stride=q.stride(0), out=out.data_ptr())
+    _describe(call, spec, kv.block_size)
+    _describe_pool(call, kv)
+    group = spec.num_heads // spec.num_kv_heads
+    scratch = prefilling.scratch_size(group, spec.head_dim, call.padded_dim)
+    room, next_task = np.empty(num_workers * scratch, np.float32), np.zeros(1, np.int64)
+    call.tables, call.max_blocks = _address(tables), tables.shape[1]
+    call.context_lens, call.borders, call.num_seqs = _address(lengths), _address(borders), len(lengths)
+    call.next_task, call.scratch = _address(next_task), _address(room)
+    prefilling.prefill(call, num_workers, q.dtype, kv.keys.dtype)
     return out.to(q.dtype)
 
 
 def write_kv(kv: LayerKV, slot_mapping: Tensor, k: Tensor, v: Tensor) -> None:
-    """See `WriteKV`."""
-    kv.require(KVLayout.HDN, "numba write_kv")
-    if not _computes(k, kv):
+    """See `LayerKV.write`, whose bits these are."""
+    kv.require(KVLayout.HDN, "numba write")
+    if not _supports(k, kv):
         kv.write(slot_mapping, k, v)
-    elif slot_mapping.shape[0]:
-        keys, values = _dense_rows(k), _dense_rows(v)
-        write(
-            keys.data_ptr(),
-            keys.stride(0),
-            values.data_ptr(),
-            values.stride(0),
-            _LIKE[k.dtype],
-            slot_mapping.numpy(),
-            *_addresses(kv),
-            _LIKE[kv.keys.dtype],
-            _LIKE[torch.float32],
-            k.shape[1],
-            k.shape[2],
-            kv.block_size,
-            workers(),
-        )
-
-
-NUMBA = AttentionBackend("numba", KVLayout.HDN, paged_decode, paged_prefill, PlannedDecode, write_kv)
-
-
-def _computes(x: Tensor, kv: LayerKV) -> bool:
-    """Whether there is a kernel for such numbers; if not, it is said once."""
-    if x.dtype in (torch.float32, torch.bfloat16) and kv.keys.dtype in _LIKE:
-        return True
-    _say_once(
-        logger.warning, f"no numba kernel computes in {x.dtype} over a cache in {kv.keys.dtype}: torch does"
+        return
+    num_tokens, num_kv_heads, head_dim = k.shape
+    k, v, slots = _dense_rows(k), _dense_rows(v), slot_mapping.contiguous()
+    num_workers = workers() if k.numel() > _WRITTEN_ALONE else 1
+    call = WriteCall(
+        k=k.data_ptr(),
+        k_stride=k.stride(0),
+        v=v.data_ptr(),
+        v_stride=v.stride(0),
+        slots=slots.data_ptr(),
+        num_tokens=num_tokens,
+        num_workers=num_workers,
+        num_kv_heads=num_kv_heads,
+        head_dim=head_dim,
+        block_size=kv.block_size,
     )
-    return False
+    _describe_pool(call, kv)
+    write(call, num_workers, k.dtype, kv.keys.dtype)
 
 
-@cache
-def _say_once(say: Callable[[str], None], what: str) -> None:
-    say(what)
+def _describe(call: DecodeCall | PrefillCall, spec: AttentionSpec, block_size: int) -> None:
+    """Tell a call the sizes of a layer; see `Sizes`."""
+    call.num_heads, call.num_kv_heads, call.head_dim = spec.num_heads, spec.num_kv_heads, spec.head_dim
+    call.padded_dim = -(-spec.head_dim // LANES) * LANES
+    call.block_size = block_size
+    call.window = spec.sliding_window or _EVERYTHING
+    call.in_place = block_size % LANES == 0 and spec.head_dim >= LANES
+    call.scale = spec.scale * LOG2_E
 
 
-def _sizes(spec: AttentionSpec, block_size: int, has_scales: bool) -> Sizes:
-    return Sizes(
-        spec.num_heads,
-        spec.num_kv_heads,
-        spec.num_heads // spec.num_kv_heads,
-        spec.head_dim,
-        -(-spec.head_dim // LANES) * LANES,
-        block_size,
-        spec.sliding_window or _EVERYTHING,
-        block_size % LANES == 0 and spec.head_dim >= LANES,
-        has_scales,
-    )
+def _describe_pool(call: DecodeCall | PrefillCall | WriteCall, kv: LayerKV) -> None:
+    call.keys, call.values = kv.keys.data_ptr(), kv.values.data_ptr()
+    call.key_scales = 0 if kv.key_scales is None else kv.key_scales.data_ptr()
+    call.value_scales = 0 if kv.value_scales is None else kv.value_scales.data_ptr()
+
+
+def _address(array: np.ndarray) -> int:
+    return array.ctypes.data
 
 
 def _dense_rows(x: Tensor) -> Tensor:
@@ -218,8 +171,21 @@ def _dense_rows(x: Tensor) -> Tensor:
     return x if is_dense else x.contiguous()
 
 
-def _addresses(kv: LayerKV) -> tuple[int, int, int, int]:
-    """Where keys, values and their scales begin; 0 for scales that there are not."""
-    if kv.key_scales is None or kv.value_scales is None:
-        return kv.keys.data_ptr(), kv.values.data_ptr(), 0, 0
-    return kv.keys.data_ptr(), kv.values.data_ptr(), kv.key_scales.data_ptr(), kv.value_scales.data_ptr()
+def _supports(x: Tensor, kv: LayerKV) -> bool:
+    """Whether the kernels take these; if not, say once that torch does it."""
+    if x.dtype in _COMPUTED_IN and kv.keys.dtype in TYPES and x.device.type == kv.keys.device.type == "cpu":
+        return True
+    _warn(x.dtype, kv.keys.dtype, x.device.type)
+    return False
+
+
+@functools.cache
+def _warn(dtype: torch.dtype, stored: torch.dtype, device: str) -> None:
+    logger.warning(
+        "the numba kernels compute in float32 or bfloat16 on CPUs, over float32, bfloat16 or int8: %s over "
+        "%s on %s is left to torch, which is slower",
+        *(dtype, stored, device),
+    )
+
+
+NUMBA = AttentionBackend("numba", KVLayout.HDN, paged_decode, paged_prefill, PlannedDecode, write_kv)

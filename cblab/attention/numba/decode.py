@@ -22,57 +22,46 @@ which they lie in memory; first through the keys, then through the values. Where
 cut into its KV heads.
 """
 
+import ctypes
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import types
 
+from cblab.attention.numba.kernel import ATTENTION, Kernel, integers
 from cblab.attention.numba.softmax import exponentiate, hide, highest, power
-from cblab.attention.numba.threads import take
-from cblab.attention.numba.tiles import called, inlined, pool_at, put_row, score_tile, tile_at, weigh_tile
-from cblab.attention.numba.vector import LANES, behind, number, pointer, pointer_at
+from cblab.attention.numba.tiles import (
+    inlined,
+    leaf,
+    pool_of,
+    put_row,
+    score_tile,
+    sizes_of,
+    tile_at,
+    weigh_tile,
+)
+from cblab.attention.numba.vector import LANES, behind, number, pointer, take
 
 # Tokens of a split.
 SPLIT = 256
-# How many KV heads further on memory is asked for, while one is computed.
-AHEAD = 4
+# How many tiles before its use one is asked for.
+_AHEAD = 4
 
 
-class Plan(NamedTuple):
-    """The tasks of a step, and room for what they hand to each other.
+class DecodeCall(ctypes.Structure):
+    """What a decode is told besides `ATTENTION`.
 
-    Attributes:
-        tables: block tables, int32 `[num_seqs, max_blocks]`.
-        context_lens: int32 `[num_seqs]`.
-        seqs: each task's sequence.
-        splits: each task's split.
-        first_tasks: each sequence's first task, and behind the last one their number.
-        finished: how many parts of a sequence's tasks are done.
-        next_task: one number, the first task that nobody has taken.
-        highest: of each task and head.
-        totals: sum of weights of each task and head.
-        sums: weighted values, `[num_tasks, num_heads, padded_dim]`; empty if each sequence has one split.
-        scratch: each thread's room for what it is working on.
+    A split is a task, cut into `num_parts` by its KV heads. Addresses of what tasks hand to each other: each
+    task's and head's highest score, sum of weights, and weighted values (0 where each sequence has one
+    split); how many parts of a sequence are finished.
     """
 
-    tables: np.ndarray
-    context_lens: np.ndarray
-    seqs: np.ndarray
-    splits: np.ndarray
-    first_tasks: np.ndarray
-    finished: np.ndarray
-    next_task: np.ndarray
-    highest: np.ndarray
-    totals: np.ndarray
-    sums: np.ndarray
-    scratch: np.ndarray
+    _fields_ = [*ATTENTION, *integers("num_tasks", "num_parts", "highest", "totals", "sums", "finished")]
 
 
 class _Work(NamedTuple):
-    """A `Plan` as pointers, and a thread's part of the scratch memory."""
+    """Pointers to what tasks hand to each other, and to a thread's scratch memory."""
 
-    next_task: Any
-    finished: Any
     highest: Any
     totals: Any
     partial: Any
@@ -82,126 +71,54 @@ class _Work(NamedTuple):
     copy: Any
 
 
-@inlined
-def scratch_size_of(sizes):
+def scratch_size(num_heads: int, head_dim: int, padded_dim: int) -> int:
     """Numbers that a thread needs for its queries, scores, sums, and a copied tile."""
-    return sizes.num_heads * (sizes.head_dim + SPLIT + sizes.padded_dim) + LANES * sizes.padded_dim
+    return num_heads * (head_dim + SPLIT + padded_dim) + LANES * padded_dim
 
 
 @inlined
-def _work_of(worker, plan, sizes):
-    queries = behind(pointer(plan.scratch), worker * scratch_size_of(sizes))
-    scores = behind(queries, sizes.num_heads * sizes.head_dim)
-    sums = behind(scores, sizes.num_heads * SPLIT)
-    copy = behind(sums, sizes.num_heads * sizes.padded_dim)
-    return _Work(
-        pointer(plan.next_task),
-        pointer(plan.finished),
-        pointer(plan.highest),
-        pointer(plan.totals),
-        pointer(plan.sums),
+def _decode(call, worker, dtype, pool_dtype):
+    """Take one task after the other until none is left."""
+    sizes = sizes_of(call)
+    pool = pool_of(call, pool_dtype)
+    num_heads, dim, padded = sizes.num_heads, sizes.head_dim, sizes.padded_dim
+    q, out = pointer(call.q, dtype), pointer(call.out, types.float32)
+    scratch = num_heads * (dim + SPLIT + padded) + LANES * padded
+    queries = behind(pointer(call.scratch, types.float32), worker * scratch)
+    scores = behind(queries, num_heads * dim)
+    sums = behind(scores, num_heads * SPLIT)
+    work = _Work(
+        pointer(call.highest, types.float32),
+        pointer(call.totals, types.float32),
+        pointer(call.sums, types.float32),
         queries,
         scores,
         sums,
-        copy,
+        behind(sums, num_heads * padded),
     )
-
-
-@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def decode(
-    q,
-    q_like,
-    q_stride,
-    scale,
-    keys,
-    values,
-    key_scales,
-    value_scales,
-    pool_like,
-    sizes,
-    plan,
-    parts,
-    out,
-    workers,
-):
-    """Attention of each sequence's query over its context.
-
-    Args:
-        q: address of the queries, `[num_seqs, num_heads, head_dim]`.
-        q_like: an array of their dtype.
-        q_stride: numbers from one sequence's queries to the next one's.
-        scale: what scores are multiplied by, log2(e) included.
-        keys: address of the keys' pool, and so on for the next three.
-        values: see keys.
-        key_scales: see keys.
-        value_scales: see keys.
-        pool_like: an array of what the pool stores.
-        sizes: see `Sizes`.
-        plan: see `Plan`.
-        parts: how many tasks a split is cut into, by KV heads.
-        out: address of the result, float32 `[num_seqs, num_heads, head_dim]`.
-        workers: threads.
-    """
-    plan.next_task[0] = 0
-    for worker in prange(workers):
-        _work(
-            worker,
-            q,
-            q_like,
-            q_stride,
-            scale,
-            keys,
-            values,
-            key_scales,
-            value_scales,
-            pool_like,
-            sizes,
-            plan,
-            parts,
-            out,
-        )
-
-
-@called
-def _work(
-    worker,
-    q,
-    q_like,
-    q_stride,
-    scale,
-    keys,
-    values,
-    key_scales,
-    value_scales,
-    pool_like,
-    sizes,
-    plan,
-    parts,
-    out,
-):
-    q, out = pointer_at(q, q_like), pointer_at(out, plan.scratch)
-    pool = pool_at(keys, values, key_scales, value_scales, pool_like, plan.scratch)
-    work = _work_of(worker, plan, sizes)
-    tables, context_lens = pointer(plan.tables), pointer(plan.context_lens)
-    seqs, splits, first_tasks = pointer(plan.seqs), pointer(plan.splits), pointer(plan.first_tasks)
-    row_length = sizes.num_heads * sizes.head_dim
-    max_blocks = plan.tables.shape[1]
-    num_items = plan.seqs.shape[0] * parts
-    heads = sizes.num_kv_heads // parts
-    item = take(work.next_task, 0)
-    while item < num_items:
-        task, part = item // parts, item % parts
-        seq = seqs[task]
-        result = behind(out, seq * row_length)
-        num_splits = first_tasks[seq + 1] - first_tasks[seq]
+    tables, context_lens = pointer(call.tables, types.int32), pointer(call.context_lens, types.int32)
+    finished, next_task = pointer(call.finished, types.int64), pointer(call.next_task, types.int64)
+    scale, num_parts = call.scale, call.num_parts
+    heads = sizes.num_kv_heads // num_parts
+    seq, first_task, end_task, first_split = -1, 0, 0, 0
+    item = take(next_task)
+    while item < call.num_tasks * num_parts:
+        task, part = item // num_parts, item % num_parts
+        while task >= end_task:
+            seq += 1
+            first_split = max(0, context_lens[seq] - sizes.window) // SPLIT
+            first_task = end_task
+            end_task += (context_lens[seq] - 1) // SPLIT + 1 - first_split
+        num_splits = end_task - first_task
+        result = behind(out, seq * num_heads * dim)
         _attend_split(
-            behind(q, seq * q_stride),
+            behind(q, seq * call.q_stride),
             scale,
             pool,
             sizes,
-            behind(tables, seq * max_blocks),
+            behind(tables, seq * call.max_blocks),
             context_lens[seq],
-            splits[task],
+            first_split + task - first_task,
             part * heads,
             part * heads + heads,
             work,
@@ -209,13 +126,13 @@ def _work(
             num_splits == 1,
             result,
         )
-        if num_splits > 1 and take(work.finished, seq) == num_splits * parts - 1:
-            work.finished[seq] = 0
-            _merge(sizes, work, first_tasks[seq], first_tasks[seq + 1], result)
-        item = take(work.next_task, 0)
+        if num_splits > 1 and take(behind(finished, seq)) == num_splits * num_parts - 1:
+            finished[seq] = 0
+            _merge(sizes, work, first_task, end_task, result)
+        item = take(next_task)
 
 
-@called
+@inlined
 def _attend_split(q, scale, pool, sizes, table, context_len, split, head, last_head, work, task, alone, out):
     """A split's part of the result, for some KV heads: all of it if it is alone, else for `_merge`."""
     group, dim, padded = sizes.group, sizes.head_dim, sizes.padded_dim
@@ -248,11 +165,11 @@ def _attend_split(q, scale, pool, sizes, table, context_len, split, head, last_h
                 partial[i] = sums[i]
 
 
-@called
+@inlined
 def _score(pool, sizes, table, start, low, high, first_head, last_head, work):
     group, head_size = sizes.group, sizes.head_dim * sizes.block_size
     heads = last_head - first_head
-    step = min(AHEAD, heads)
+    step = min(_AHEAD, heads)
     for t in range(low // LANES * LANES, high, LANES):
         tile = tile_at(table, t, low, high, sizes.block_size)
         following = table[min(t + LANES, high - 1) // sizes.block_size]
@@ -275,11 +192,11 @@ def _score(pool, sizes, table, start, low, high, first_head, last_head, work):
             )
 
 
-@called
+@inlined
 def _weigh(pool, sizes, table, start, low, high, first_head, last_head, work):
     group, head_size = sizes.group, sizes.head_dim * sizes.block_size
     heads = last_head - first_head
-    step = min(AHEAD, heads)
+    step = min(_AHEAD, heads)
     for t in range(low // LANES * LANES, high, LANES):
         tile = tile_at(table, t, low, high, sizes.block_size)
         following = table[min(t + LANES, high - 1) // sizes.block_size]
@@ -302,7 +219,7 @@ def _weigh(pool, sizes, table, start, low, high, first_head, last_head, work):
             )
 
 
-@called
+@leaf
 def _merge(sizes, work, first, last, out):
     """Put a sequence's splits, tasks first to last (excluded), together."""
     padded, sums = sizes.padded_dim, work.sums
@@ -321,3 +238,6 @@ def _merge(sizes, work, first, last, out):
             for i in range(padded):
                 sums[i] += factor * partial[i]
         put_row(sums, np.float32(1.0) / total, sizes, behind(out, row * sizes.head_dim))
+
+
+decode = Kernel("decode", DecodeCall, _decode)

@@ -1,44 +1,46 @@
-"""Ragged paged prefill: chunks of queries over cached tokens and themselves, read where they are."""
+"""Ragged paged prefill: chunks of queries over cached tokens and themselves, read where they are.
 
+A task is 32 rows, queries times the query heads of one KV head, of one sequence. It goes through the keys
+that its queries may see, 256 at a time, with online softmax (Dao et al., FlashAttention, 2022): a row knows
+the highest score so far, the sum of weights 2^(score - highest), and the weighted values; a new highest
+score makes all of them smaller by the same factor.
+
+```
+positions   0        256       512    600          keys
+            |---------|---------|----x. . . .      query 600 of a chunk that begins there
+            |---------|---------|----xx. . .             601
+            |---------|---------|----xxx. .              602      x: the chunk's own
+```
+
+No more than 32 × 256 scores are held by a thread, and a block is read once for 32 rows.
+"""
+
+import ctypes
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import types
 
+from cblab.attention.numba.kernel import ATTENTION, Kernel, integers
 from cblab.attention.numba.softmax import HIDDEN, exponentiate, hide, highest, power
-from cblab.attention.numba.threads import take
-from cblab.attention.numba.tiles import called, inlined, pool_at, put_row, score_tile, tile_at, weigh_tile
-from cblab.attention.numba.vector import LANES, behind, number, pointer, pointer_at
+from cblab.attention.numba.tiles import inlined, pool_of, put_row, score_tile, sizes_of, tile_at, weigh_tile
+from cblab.attention.numba.vector import LANES, behind, number, pointer, take
 
 # Keys whose softmax is taken at once.
-CHUNK = 256
-# Rows, queries times the heads of a group, that share what is loaded of keys and values.
+_KEYS = 256
+# Rows that share what is loaded of keys and values.
 ROWS = 32
 
 
-class Plan(NamedTuple):
-    """The tasks of a call: each is a tile of queries of one sequence.
+class PrefillCall(ctypes.Structure):
+    """What a prefill is told besides `ATTENTION`: where sequences' queries begin, and how many there are."""
 
-    Attributes:
-        tables: block tables, int32 `[num_seqs, max_blocks]`.
-        context_lens: int32 `[num_seqs]`.
-        borders: where each sequence's queries begin, and behind the last one their number.
-        seqs: each task's sequence.
-        first_queries: each task's first query.
-        next_task: one number, the first task that nobody has taken.
-        scratch: each thread's room for what it is working on.
-    """
-
-    tables: np.ndarray
-    context_lens: np.ndarray
-    borders: np.ndarray
-    seqs: np.ndarray
-    first_queries: np.ndarray
-    next_task: np.ndarray
-    scratch: np.ndarray
+    _fields_ = [*ATTENTION, *integers("borders", "num_seqs")]
 
 
 class _Work(NamedTuple):
+    """Pointers to a thread's scratch memory."""
+
     queries: Any
     scores: Any
     sums: Any
@@ -47,131 +49,76 @@ class _Work(NamedTuple):
     copy: Any
 
 
-@inlined
-def scratch_size_of(sizes):
-    """Numbers that a thread needs for its queries, scores, sums, and a copied tile."""
-    return max(ROWS, sizes.group) * (sizes.head_dim + CHUNK + sizes.padded_dim + 2) + LANES * sizes.padded_dim
+def scratch_size(group: int, head_dim: int, padded_dim: int) -> int:
+    """Numbers that a thread needs for its rows and a copied tile."""
+    return max(ROWS, group) * (head_dim + _KEYS + padded_dim + 2) + LANES * padded_dim
 
 
 @inlined
-def _work_of(worker, plan, sizes):
-    most = max(ROWS, sizes.group)
-    queries = behind(pointer(plan.scratch), worker * scratch_size_of(sizes))
-    scores = behind(queries, most * sizes.head_dim)
-    sums = behind(scores, most * CHUNK)
-    largest = behind(sums, most * sizes.padded_dim)
-    totals = behind(largest, most)
-    return _Work(queries, scores, sums, largest, totals, behind(totals, most))
-
-
-@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def prefill(
-    q,
-    q_like,
-    q_stride,
-    scale,
-    keys,
-    values,
-    key_scales,
-    value_scales,
-    pool_like,
-    sizes,
-    plan,
-    tile_queries,
-    out,
-    workers,
-):
-    """A task is `tile_queries` queries of a sequence and one KV head."""
-    plan.next_task[0] = 0
-    for worker in prange(workers):
-        _work(
-            worker,
-            q,
-            q_like,
-            q_stride,
-            scale,
-            keys,
-            values,
-            key_scales,
-            value_scales,
-            pool_like,
-            sizes,
-            plan,
-            tile_queries,
-            out,
-        )
-
-
-@called
-def _work(
-    worker,
-    q,
-    q_like,
-    q_stride,
-    scale,
-    keys,
-    values,
-    key_scales,
-    value_scales,
-    pool_like,
-    sizes,
-    plan,
-    tile_queries,
-    out,
-):
-    q, out = pointer_at(q, q_like), pointer_at(out, plan.scratch)
-    pool = pool_at(keys, values, key_scales, value_scales, pool_like, plan.scratch)
-    work = _work_of(worker, plan, sizes)
-    tables, context_lens, borders = pointer(plan.tables), pointer(plan.context_lens), pointer(plan.borders)
-    seqs, first_queries, next_task = pointer(plan.seqs), pointer(plan.first_queries), pointer(plan.next_task)
-    max_blocks = plan.tables.shape[1]
-    num_items = plan.seqs.shape[0] * sizes.num_kv_heads
-    row_length = sizes.num_heads * sizes.head_dim
-    item = take(next_task, 0)
-    while item < num_items:
-        # The last tiles see the most keys: they come first, so that no thread is left alone with one.
-        task, head = (num_items - 1 - item) // sizes.num_kv_heads, item % sizes.num_kv_heads
-        seq, query = seqs[task], first_queries[task]
+def _prefill(call, worker, dtype, pool_dtype):
+    """Take one task after the other until none is left."""
+    sizes = sizes_of(call)
+    pool = pool_of(call, pool_dtype)
+    num_heads, dim, padded = sizes.num_heads, sizes.head_dim, sizes.padded_dim
+    rows = max(ROWS, sizes.group)
+    queries = behind(
+        pointer(call.scratch, types.float32), worker * (rows * (dim + _KEYS + padded + 2) + LANES * padded)
+    )
+    scores = behind(queries, rows * dim)
+    sums = behind(scores, rows * _KEYS)
+    largest = behind(sums, rows * padded)
+    totals = behind(largest, rows)
+    work = _Work(queries, scores, sums, largest, totals, behind(totals, rows))
+    q, out = pointer(call.q, dtype), pointer(call.out, types.float32)
+    tables, context_lens = pointer(call.tables, types.int32), pointer(call.context_lens, types.int32)
+    borders, next_task = pointer(call.borders, types.int32), pointer(call.next_task, types.int64)
+    scale = call.scale
+    tile_queries = rows // sizes.group
+    seq, end_task = -1, 0
+    item = take(next_task)
+    while True:
+        task, head = item // sizes.num_kv_heads, item % sizes.num_kv_heads
+        while task >= end_task and seq < call.num_seqs:
+            seq += 1
+            if seq < call.num_seqs:
+                end_task += (borders[seq + 1] - borders[seq] + tile_queries - 1) // tile_queries
+        if seq == call.num_seqs:
+            break
+        # A sequence's last queries see the most keys: they come first, so that no thread is left with them.
+        query = borders[seq] + (end_task - 1 - task) * tile_queries
         left = borders[seq + 1] - query
         _attend(
-            behind(q, query * q_stride),
-            q_stride,
+            behind(q, query * call.q_stride),
+            call.q_stride,
             scale,
             pool,
             sizes,
-            behind(tables, seq * max_blocks),
+            behind(tables, seq * call.max_blocks),
             min(tile_queries, left),
             context_lens[seq] - left,
             head,
             work,
-            behind(out, query * row_length),
+            behind(out, query * num_heads * dim),
         )
-        item = take(next_task, 0)
+        item = take(next_task)
 
 
 @inlined
-def _begin(q, q_stride, scale, sizes, num_queries, head, work):
-    """Scale the queries of one KV head, and empty their running softmax and sums."""
-    width = sizes.group * sizes.head_dim
-    for i in range(num_queries):
-        at = behind(q, i * q_stride + head * width)
-        for j in range(width):
-            work.queries[i * width + j] = number(at, j) * scale
-    for row in range(num_queries * sizes.group):
-        work.largest[row] = HIDDEN
-        work.totals[row] = 0.0
-    for i in range(num_queries * sizes.group * sizes.padded_dim):
-        work.sums[i] = 0.0
-
-
-@called
 def _attend(q, q_stride, scale, pool, sizes, table, num_queries, position, head, work, out):
     group, dim, padded = sizes.group, sizes.head_dim, sizes.padded_dim
     num_rows = num_queries * group
-    _begin(q, q_stride, scale, sizes, num_queries, head, work)
+    for i in range(num_queries):
+        at = behind(q, i * q_stride + head * group * dim)
+        for j in range(group * dim):
+            work.queries[i * group * dim + j] = number(at, j) * scale
+    for row in range(num_rows):
+        work.largest[row] = HIDDEN
+        work.totals[row] = 0.0
+    for i in range(num_rows * padded):
+        work.sums[i] = 0.0
     begin, end = max(0, position + 1 - sizes.window), position + num_queries
-    for start in range(begin // CHUNK * CHUNK, end, CHUNK):
-        low, high = max(start, begin), min(start + CHUNK, end)
+    for start in range(begin // _KEYS * _KEYS, end, _KEYS):
+        low, high = max(start, begin), min(start + _KEYS, end)
         low_tile = low // LANES * LANES
         width = (high - low_tile + LANES - 1) // LANES * LANES
         for t in range(low_tile, high, LANES):
@@ -185,12 +132,12 @@ def _attend(q, q_stride, scale, pool, sizes, table, num_queries, position, head,
                 work.queries,
                 num_rows,
                 behind(work.scores, t - start),
-                CHUNK,
+                _KEYS,
                 work.copy,
             )
         for row in range(num_rows):
             seen_to = position + row // group + 1
-            scores = behind(work.scores, row * CHUNK + low_tile - start)
+            scores = behind(work.scores, row * _KEYS + low_tile - start)
             hide(scores, 0, min(max(low, seen_to - sizes.window) - low_tile, width))
             hide(scores, max(min(seen_to, high) - low_tile, 0), width)
             top = max(work.largest[row], highest(scores, width))
@@ -209,7 +156,7 @@ def _attend(q, q_stride, scale, pool, sizes, table, num_queries, position, head,
                 head,
                 0,
                 behind(work.scores, t - start),
-                CHUNK,
+                _KEYS,
                 num_rows,
                 work.sums,
                 work.copy,
@@ -219,3 +166,6 @@ def _attend(q, q_stride, scale, pool, sizes, table, num_queries, position, head,
         put_row(
             behind(work.sums, row * padded), np.float32(1.0) / work.totals[row], sizes, behind(out, place)
         )
+
+
+prefill = Kernel("prefill", PrefillCall, _prefill)

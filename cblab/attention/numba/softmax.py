@@ -1,8 +1,8 @@
-"""The softmax of rows of scores, 16 at a time, to base 2: queries are scaled by log2(e), so e^x is 2^x."""
+"""The softmax of rows of scores, 16 at a time, to base 2: queries are scaled by log2(e), e^x is 2^x."""
 
 import numpy as np
-from numba import njit
 
+from cblab.attention.numba.tiles import inlined, leaf
 from cblab.attention.numba.vector import (
     LANES,
     add,
@@ -20,12 +20,8 @@ from cblab.attention.numba.vector import (
 
 LOG2_E = float(np.log2(np.e))
 
-# The score of a key that a query may not see. Finite, so that a row without a key has a difference to itself.
+# The score of a key that a query may not see. Finite: a row without any key has a difference to itself.
 HIDDEN = -1e30
-
-_INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-inlined = njit(forceinline=True, **_INNER)
-called = njit(**_INNER)
 
 
 @inlined
@@ -49,14 +45,14 @@ def exp2(x):
     return multiply(p, power_of_two(n))
 
 
-@inlined
+@leaf
 def hide(scores, first, last):
     """Take scores[first:last] out of the softmax."""
     for i in range(first, last):
         scores[i] = HIDDEN
 
 
-@called
+@leaf
 def highest(scores, width):
     """The largest of `width` scores, whole vectors."""
     largest = splat(HIDDEN)
@@ -65,7 +61,7 @@ def highest(scores, width):
     return max_of(largest)
 
 
-@called
+@leaf
 def exponentiate(scores, width, largest):
     """Turn scores into weights 2^(score - largest), and return their sum."""
     shift = splat(-largest)
@@ -77,7 +73,7 @@ def exponentiate(scores, width, largest):
     return sum_of(total)
 
 
-@called
+@leaf
 def power(x):
     """2^x of one number that is at most 0, the same as `exp2` of it."""
     return max_of(exp2(splat(x)))

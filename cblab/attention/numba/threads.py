@@ -1,42 +1,95 @@
-"""Threads: how many, from which pool, and who computes what.
-
-torch and Numba share one pool of threads, that of torch's libgomp: two pools on the same cores would wait for
-work by spinning against each other. A process that was forked after either of them has run must not use them:
-its pool has no threads.
-"""
+"""Threads for the kernels: torch's own, so that not two pools of threads fight for the cores."""
 
 import ctypes
+import functools
+import threading
 from pathlib import Path
 
 import numba
 import torch
 from llvmlite import ir
-from numba import types
+from numba import cfunc, njit, prange, types
 from numba.extending import intrinsic
 
 
-@intrinsic
-def take(typing_context, counter, index):
-    """`counter[index]`, then one more: each number to one thread alone."""
-
-    def codegen(context, builder, signature, args):
-        one = ir.Constant(ir.IntType(64), 1)
-        return builder.atomic_rmw("add", builder.gep(args[0], [args[1]]), one, "acq_rel")
-
-    return types.int64(counter, types.intp), codegen
-
-
-def workers() -> int:
-    """Let Numba run on as many threads as torch does now, in this thread's calls; return their number."""
-    count = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-    numba.set_num_threads(count)
-    return count
-
-
 def _share_torchs_pool() -> None:
-    """Make the functions of torch's libgomp those that Numba's threading layer finds when it is loaded."""
+    """Let Numba's omp layer find torch's OpenMP library before the system's.
+
+    Threads of such a pool keep asking for work for some milliseconds after they had some. With two pools, the
+    threads of one do that on the cores that the other wants: a kernel took eight times as long. Numba's layer
+    asks for the system's library by another name than torch's, so that both are loaded; but its functions are
+    looked for among global symbols first.
+    """
     for library in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*"):
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
 _share_torchs_pool()
+_one_at_a_time = threading.Lock()
+
+
+def workers() -> int:
+    """Have Numba use as many threads as torch does, and return how many."""
+    count = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    if count != numba.get_num_threads():
+        numba.set_num_threads(count)
+    return count
+
+
+@njit(inline="always")
+def share_of(count, worker, num_workers):
+    """The first and the last (excluded) of `count` things that one of the workers does."""
+    return count * worker // num_workers, count * (worker + 1) // num_workers
+
+
+def run(kernel: int, call: int, num_workers: int) -> None:
+    """Have threads call `kernel(call, worker)`: addresses of a compiled function and of what it is told.
+
+    One worker is the calling thread. Any number of Python threads may do this at once: OpenMP serves them
+    all, and where there is only Numba's workqueue layer, which would abort, they wait for each other. A
+    forked child can use one worker alone.
+    """
+    if num_workers == 1:
+        _run_alone(kernel, call)
+    elif _is_threadsafe():
+        _run(kernel, call, num_workers)
+    else:
+        with _one_at_a_time:
+            _run(kernel, call, num_workers)
+
+
+@functools.cache
+def _is_threadsafe() -> bool:
+    """Whether the threading layer that Numba found serves several Python threads."""
+    with _one_at_a_time:
+        _run(_nothing.address, 0, 2)
+    return numba.threading_layer() != "workqueue"
+
+
+@intrinsic
+def _invoke(typing_context, kernel, call, worker):
+    """`kernel(call, worker)`."""
+
+    def codegen(context, builder, signature, args):
+        integer = ir.IntType(64)
+        function_type = ir.FunctionType(ir.VoidType(), [integer, integer])
+        builder.call(builder.inttoptr(args[0], function_type.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64), codegen
+
+
+@cfunc(types.void(types.int64, types.int64), cache=True)
+def _nothing(call, worker):
+    pass
+
+
+@njit(nogil=True, cache=True)
+def _run_alone(kernel, call):
+    _invoke(kernel, call, 0)
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def _run(kernel, call, num_workers):
+    for worker in prange(num_workers):
+        _invoke(kernel, call, worker)

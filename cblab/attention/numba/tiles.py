@@ -21,7 +21,7 @@ there are hidden before the softmax, values there are never read.
 
 from typing import Any, NamedTuple
 
-from numba import njit
+from numba import njit, types
 
 from cblab.attention.numba.vector import (
     LANES,
@@ -30,16 +30,15 @@ from cblab.attention.numba.vector import (
     load,
     multiply,
     number,
-    pointer_at,
+    pointer,
     prefetch,
     repeat,
     splat,
     store,
 )
 
-_INNER = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-inlined = njit(forceinline=True, **_INNER)
-called = njit(**_INNER)
+inlined = njit(inline="always", error_model="numpy")
+leaf = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 class Sizes(NamedTuple):
@@ -78,17 +77,6 @@ class Pool(NamedTuple):
     value_scales: Any
 
 
-@inlined
-def pool_at(keys, values, key_scales, value_scales, pool_like, scales_like):
-    """The pool at these addresses; `pool_like` and `scales_like` are arrays of the dtypes."""
-    return Pool(
-        pointer_at(keys, pool_like),
-        pointer_at(values, pool_like),
-        pointer_at(key_scales, scales_like),
-        pointer_at(value_scales, scales_like),
-    )
-
-
 class Tile(NamedTuple):
     """Sixteen tokens of a sequence, the first at position `start`, in a block from `offset` on."""
 
@@ -101,13 +89,40 @@ class Tile(NamedTuple):
 
 
 @inlined
+def sizes_of(call):
+    """The sizes among what a call is told."""
+    return Sizes(
+        call.num_heads,
+        call.num_kv_heads,
+        call.num_heads // call.num_kv_heads,
+        call.head_dim,
+        call.padded_dim,
+        call.block_size,
+        call.window,
+        call.in_place != 0,
+        call.key_scales != 0,
+    )
+
+
+@inlined
+def pool_of(call, dtype):
+    """The pool among what a call is told."""
+    return Pool(
+        pointer(call.keys, dtype),
+        pointer(call.values, dtype),
+        pointer(call.key_scales, types.float32),
+        pointer(call.value_scales, types.float32),
+    )
+
+
+@inlined
 def tile_at(table, start, low, high, block_size):
     """The tile that begins at `start`, of which positions low to high (excluded) are seen."""
     block, offset = table[start // block_size], start % block_size
     return Tile(table, start, block, offset, max(low - start, 0), min(high - start, LANES))
 
 
-@called
+@leaf
 def score_tile(pool, sizes, tile, head, ahead, queries, num_rows, scores, stride, copy):
     """Score a tile's keys for the rows of `queries`, `[num_rows, head_dim]`.
 
@@ -124,7 +139,7 @@ def score_tile(pool, sizes, tile, head, ahead, queries, num_rows, scores, stride
         _scale_rows(scores, stride, num_rows, behind(pool.key_scales, token + tile.offset))
 
 
-@called
+@leaf
 def weigh_tile(pool, sizes, tile, head, ahead, weights, stride, num_rows, sums, copy):
     """Add a tile's weighted values to `sums`, `[num_rows, padded_dim]`; `stride` is between weights' rows."""
     dim, padded = sizes.head_dim, sizes.padded_dim
@@ -142,7 +157,7 @@ def weigh_tile(pool, sizes, tile, head, ahead, weights, stride, num_rows, sums, 
         _weigh_rows(weights, stride, num_rows, values, dim, ahead, tile, behind(sums, c), padded)
 
 
-@called
+@leaf
 def put_row(sums, factor, sizes, out):
     """`out[:head_dim]` = a row of sums times a factor."""
     for c in range(0, sizes.padded_dim, LANES):
@@ -152,7 +167,7 @@ def put_row(sums, factor, sizes, out):
             out[start + i] = sums[c + i] * factor
 
 
-@called
+@leaf
 def _score_rows(queries, num_rows, dim, keys, stride, ahead, scores, scores_stride):
     row = 0
     while row + 4 <= num_rows:
@@ -194,7 +209,7 @@ def _score_rows(queries, num_rows, dim, keys, stride, ahead, scores, scores_stri
         store(scores, row * scores_stride, s0)
 
 
-@called
+@leaf
 def _weigh_rows(weights, stride, num_rows, values, dim, ahead, tile, sums, padded):
     row = 0
     while row + 4 <= num_rows:
@@ -237,14 +252,14 @@ def _weigh_rows(weights, stride, num_rows, values, dim, ahead, tile, sums, padde
         store(to, 0, s0)
 
 
-@inlined
+@leaf
 def _scale_rows(rows, stride, num_rows, scales):
     by = load(scales, 0)
     for row in range(num_rows):
         store(rows, row * stride, multiply(load(rows, row * stride), by))
 
 
-@called
+@leaf
 def _copy_keys(copy, pool, sizes, tile, head):
     """The tile's keys from wherever their blocks are, as float32 `[head_dim, 16]`."""
     for t in range(tile.first, tile.last):
@@ -256,7 +271,7 @@ def _copy_keys(copy, pool, sizes, tile, head):
             copy[d * LANES + t] = number(keys, d * sizes.block_size) * scale
 
 
-@called
+@leaf
 def _copy_values(copy, pool, sizes, tile, head):
     """The tile's values, as float32 `[16, padded_dim]`."""
     for t in range(tile.first, tile.last):

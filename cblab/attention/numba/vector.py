@@ -73,27 +73,17 @@ def _repeated(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
 
 
 @intrinsic
-def pointer(typing_context, array):
-    """Where an array's numbers begin.
+def pointer(typing_context, address, dtype):
+    """An address as a pointer to numbers of a dtype.
 
-    A pointer is not counted. Numba counts whoever holds an array, with an atomic addition for each function
-    that one is handed to, and two threads that count the same array wait for each other's caches.
+    A pointer is not counted. Numba counts who holds an array, with an atomic addition wherever one is handed
+    on, and two threads that count the same array wait for each other's cache lines.
     """
-
-    def codegen(context, builder, signature, args):
-        return context.make_array(signature.args[0])(context, builder, args[0]).data
-
-    return types.CPointer(array.dtype)(array), codegen
-
-
-@intrinsic
-def pointer_at(typing_context, address, like):
-    """The address of a tensor's numbers as a pointer to what the array `like` holds."""
 
     def codegen(context, builder, signature, args):
         return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(like.dtype)(types.intp, like), codegen
+    return types.CPointer(dtype.dtype)(types.int64, dtype), codegen
 
 
 @intrinsic
@@ -154,6 +144,33 @@ def load(typing_context, memory, index):
 
 
 @intrinsic
+def put(typing_context, memory, index, x):
+    """`memory[index] = x`, rounded to nearest, ties to even, into what `memory` stores; see `number`."""
+
+    def codegen(context, builder, signature, args):
+        dtype = signature.args[0].dtype
+        builder.store(
+            _as_stored(builder, args[2], dtype), _address(context, builder, signature.args[0], *args[:2])
+        )
+        return context.get_dummy_value()
+
+    return types.none(memory, types.intp, types.float32), codegen
+
+
+def _as_stored(builder: ir.IRBuilder, x: ir.Value, dtype: types.Type) -> ir.Value:
+    if dtype == types.float32:
+        return x
+    if dtype == types.int8:
+        return builder.fptosi(_call(builder, "llvm.rint.f32", _FLOAT, x), ir.IntType(8))
+    bits = builder.bitcast(x, _INT)
+    is_odd = builder.and_(builder.lshr(bits, ir.Constant(_INT, 16)), ir.Constant(_INT, 1))
+    rounded = builder.add(bits, builder.add(is_odd, ir.Constant(_INT, 0x7FFF)))
+    # Rounding up the bits of a NaN might make a number of it.
+    bits = builder.select(builder.fcmp_unordered("uno", x, x), ir.Constant(_INT, 0x7FC00000), rounded)
+    return builder.trunc(builder.lshr(bits, ir.Constant(_INT, 16)), ir.IntType(16))
+
+
+@intrinsic
 def store(typing_context, memory, index, x):
     """`memory[index : index + 16] = x`, of float32."""
 
@@ -163,6 +180,16 @@ def store(typing_context, memory, index, x):
         return context.get_dummy_value()
 
     return types.none(memory, types.intp, vector), codegen
+
+
+@intrinsic
+def take(typing_context, counter):
+    """`counter[0]`, an int64, and then one more: each number goes to one thread alone."""
+
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("add", args[0], ir.Constant(ir.IntType(64), 1), "acq_rel")
+
+    return types.int64(counter), codegen
 
 
 @intrinsic
@@ -241,7 +268,7 @@ def nearest(typing_context, x):
 
 @intrinsic
 def power_of_two(typing_context, n):
-    """2 to the power of whole numbers from -127 (here 0) to 127: they become the bits of an exponent."""
+    """2 to the power of whole numbers from -127 (then it is 0) to 127: they become the exponent's bits."""
 
     def codegen(context, builder, signature, args):
         exponent = builder.add(builder.fptosi(args[0], _INTS), _integers(127))
