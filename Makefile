@@ -85,6 +85,6 @@ $(READY): requirements.lock pyproject.toml
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@# Without it JupyterLab asks every student whether to fetch news, and does.
 	$(VENV)/bin/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
-	@echo "Compiling the kernels for this machine: a minute, once."
+	@echo "Compiling the kernels for this machine: half a minute, once."
 	$(PY) -c 'from cblab import LLM; LLM("story-4m").engine.warmup()'
 	@touch $@
