@@ -179,6 +179,17 @@ def reset(
         commands.reset(file, exercise)
 
 
+@app.command()
+def progress(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the labs are.")] = Path(),
+) -> None:
+    """Say which exercises are done, lab by lab, from the notebooks in FOLDER."""
+    from cblab.lab.progress import show_progress
+
+    with _bad_argument():
+        show_progress(folder)
+
+
 def main() -> None:
     """Run the process's own command line and exit."""
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -1,0 +1,77 @@
+"""`mine`: the student's own answer to an exercise of another lab, from their own notebook."""
+
+from pathlib import Path
+from typing import Any
+
+from cblab.lab.course import notebook_of
+from cblab.lab.dispatcher import load_reference
+from cblab.lab.exercise import Exercise
+from cblab.lab.judge import judge
+from cblab.lab.notebook import Submission, read_notebook, submission_of, without_magics
+from cblab.lab.registry import Lab, LabError, load_lab
+from cblab.lab.runner import Verdict
+
+
+def mine(lab: str, symbol: str, folder: Path | None = None) -> Any:
+    """What the student wrote in another lab, as in ``mine("04_paging", "BlockManager")``; prints whose it is.
+
+    Their answer is taken from its cell in their notebook and judged there and then, in a process of its own.
+    If it does not pass, or there is no notebook, it is cblab's reference. The earlier answers that it uses
+    are theirs too, as far as those pass.
+
+    folder: where they work, see `notebook_of`; None is the current one.
+
+    Raises LabError for a lab or a symbol that the course does not have.
+    """
+    known = load_lab(lab)
+    exercise = _defining(symbol, known)
+    path = notebook_of(known.name, Path.cwd() if folder is None else folder)
+    if path is None:
+        return _reference(exercise, symbol, f"there is no notebook {known.name}.ipynb here")
+    submission = submission_of(read_notebook(path))
+    needed = (*known.built_on(exercise), exercise)
+    try:
+        verdicts = {one.exercise.id: one for one in judge(submission, needed, known, cwd=path.parent)}
+    except LabError as error:
+        return _reference(exercise, symbol, str(error))
+    if not verdicts[exercise.id].passed:
+        return _reference(exercise, symbol, _why_not(verdicts[exercise.id]))
+    namespace = _run(submission, needed, verdicts, path)
+    borrowed = [one.id for one in needed if not verdicts[one.id].passed]
+    beside = f", with the reference for {', '.join(borrowed)}" if borrowed else ""
+    print(f"{symbol}: yours, exercise {exercise.id} of {path.name}{beside}")
+    return namespace[symbol]
+
+
+def _defining(symbol: str, lab: Lab) -> Exercise:
+    for exercise in lab.exercises:
+        if symbol in exercise.symbols:
+            return exercise
+    known = ", ".join(name for exercise in lab.exercises for name in exercise.symbols)
+    raise LabError(f"lab {lab.name} has no {symbol!r}; it has {known}")
+
+
+def _reference(exercise: Exercise, symbol: str, why: str) -> Any:
+    print(f"{symbol}: the reference ({why})")
+    return load_reference(exercise.symbols[symbol])
+
+
+def _why_not(verdict: Verdict) -> str:
+    if verdict.blank:
+        return f"exercise {verdict.exercise.id} is still blank"
+    return f"exercise {verdict.exercise.id} does not pass its check"
+
+
+def _run(
+    submission: Submission, exercises: tuple[Exercise, ...], verdicts: dict[str, Verdict], path: Path
+) -> dict[str, Any]:
+    """The names that the set-up and the answers define, with references in place of what does not pass."""
+    namespace: dict[str, Any] = {"__name__": path.stem}
+    exec(compile(submission.setup, f"<{path.name}: set-up>", "exec"), namespace)
+    for exercise in exercises:
+        if verdicts[exercise.id].passed:
+            source = without_magics(submission.answers[exercise.id][0])
+            exec(compile(source, f"<{path.name}: exercise {exercise.id}>", "exec"), namespace)
+        else:
+            namespace.update({name: load_reference(where) for name, where in exercise.symbols.items()})
+    return namespace
