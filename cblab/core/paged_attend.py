@@ -24,7 +24,7 @@ class PagedAttention:
 
     Raises:
         ValueError: a batch without slot mapping and block tables, or a cache in another layout than the
-            backend reads.
+            backend reads; from a call, a kernel whose output has another shape than its queries.
     """
 
     def __init__(self, cache: PagedKVCache, batch: RaggedBatch, backend: AttentionBackend) -> None:
@@ -53,11 +53,20 @@ class PagedAttention:
         tables, lengths = self._block_tables, self._context_lens
         outputs = []
         if n:
-            outputs.append(self._decode(q[:n], kv, spec))
+            outputs.append(self._shaped("paged_decode", self._decode(q[:n], kv, spec), q[:n]))
         if n < len(lengths):
             chunks = q[n:], k[n:], v[n:], kv, tables[n:], self._cu_seqlens_q, lengths[n:], spec
-            outputs.append(self._backend.prefill(*chunks))
+            outputs.append(self._shaped("paged_prefill", self._backend.prefill(*chunks), q[n:]))
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+    def _shaped(self, kernel: str, output: Tensor, q: Tensor) -> Tensor:
+        """A kernel's output, if it has the shape of its queries."""
+        if output.shape != q.shape:
+            raise ValueError(
+                f"{kernel} of backend {self._backend.name!r} returned {list(output.shape)} for queries "
+                f"{list(q.shape)}: its output has their shape"
+            )
+        return output
 
     def _decode(self, q: Tensor, kv: LayerKV, spec: AttentionSpec) -> Tensor:
         tables, lengths = self._block_tables[: len(q)], self._context_lens[: len(q)]

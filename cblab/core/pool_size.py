@@ -33,7 +33,7 @@ def pool_size(config: EngineConfig, bytes_per_block: int, model_max_len: int, fr
         free_bytes: memory of the device that nobody uses yet.
 
     Raises:
-        ValueError: the memory does not hold one block.
+        ValueError: the memory does not hold one block, or not the pool that was asked for.
     """
     max_len = config.max_model_len or model_max_len
     blocks_per_context = -(-max_len // config.block_size)
@@ -44,6 +44,12 @@ def pool_size(config: EngineConfig, bytes_per_block: int, model_max_len: int, fr
     else:
         most = _blocks_in(free_bytes // 2, bytes_per_block, "half of the free memory")
         num_blocks = min(most, config.max_num_seqs * blocks_per_context)
+    if num_blocks * bytes_per_block > free_bytes:
+        raise ValueError(
+            f"a KV cache of {num_blocks:,} blocks needs {num_blocks * bytes_per_block / 2**30:,.1f} GiB, and "
+            f"{free_bytes / 2**30:,.1f} GiB are free: ask for at most {free_bytes // bytes_per_block:,} "
+            "blocks (num_blocks or kv_cache_memory_bytes), or for smaller ones (kv_cache_dtype)"
+        )
     if num_blocks < blocks_per_context:
         logger.warning(
             "the KV cache holds %d tokens (%d blocks of %d), fewer than one context of max_model_len=%d: "

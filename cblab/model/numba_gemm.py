@@ -54,7 +54,12 @@ def multiply(x: Tensor, panels: Tensor, bias: Tensor) -> Tensor:
 
     Returns:
         `[m, num_panels * 16]`.
+
+    Raises:
+        ValueError: the rows of x have another length than the columns of W.
     """
+    if x.shape[1] != panels.shape[1]:
+        raise ValueError(f"x is {list(x.shape)}, but the weights take rows of {panels.shape[1]} numbers")
     x = x.contiguous()
     out = torch.empty((x.shape[0], bias.shape[0]), dtype=torch.float32)
     num_workers = workers()

@@ -124,6 +124,22 @@ def test_each_kernel_gets_its_own_sequences() -> None:
     assert [name for name, *_ in calls] == ["prefill"]
 
 
+@pytest.mark.parametrize("kernel", ["paged_decode", "paged_prefill"])
+def test_an_output_in_another_shape_is_refused_by_the_kernels_name(kernel: str) -> None:
+    def half_the_heads(q: Tensor, *rest: object) -> Tensor:
+        return q[:, :3]
+
+    backend = AttentionBackend("mine", KVLayout.NHD, half_the_heads, half_the_heads)
+    rows = [BatchRow([0], 2, [3])] if kernel == "paged_decode" else [BatchRow([0, 0], 0, [5])]
+    batch = build_batch(rows, 4)
+    q, k = torch.randn(batch.num_tokens, 6, 5), torch.zeros(batch.num_tokens, 2, 5)
+    attend = PagedAttention(PagedKVCache(SPECS, 6, 4, layout=KVLayout.NHD), batch, backend)
+    with pytest.raises(
+        ValueError, match=rf"{kernel} of backend 'mine' returned \[\d, 3, 5\] for .* \[\d, 6, 5\]"
+    ):
+        attend(0, q, k, k)
+
+
 def test_a_cache_in_another_layout_is_refused_by_name() -> None:
     cache = PagedKVCache(SPECS, 2, 4, layout=KVLayout.HND)
     with pytest.raises(ValueError, match="backend 'torch' reads a pool in NHD, the cache is in HND"):

@@ -18,12 +18,12 @@ def config(**fields: int) -> EngineConfig:
 
 
 def test_a_number_of_blocks_is_taken_as_it_is() -> None:
-    assert pool_size(config(num_blocks=7), KIB, 64, free_bytes=0) == 7
+    assert pool_size(config(num_blocks=7), KIB, 64, free_bytes=1 << 30) == 7
 
 
 def test_a_budget_holds_whole_blocks() -> None:
     for budget, blocks in ((10 * KIB, 10), (10 * KIB + 1, 10), (11 * KIB - 1, 10), (KIB, 1)):
-        assert pool_size(config(kv_cache_memory_bytes=budget), KIB, 64, free_bytes=0) == blocks
+        assert pool_size(config(kv_cache_memory_bytes=budget), KIB, 64, free_bytes=1 << 30) == blocks
 
 
 def test_without_either_it_is_what_all_sequences_need() -> None:
@@ -45,14 +45,20 @@ def test_memory_for_less_than_one_block_is_refused_with_the_numbers() -> None:
         pool_size(config(), KIB, 64, free_bytes=1000)
 
 
+@pytest.mark.parametrize("asked", [{"num_blocks": 1025}, {"kv_cache_memory_bytes": 1025 * KIB}])
+def test_more_memory_than_is_free_is_refused_with_what_there_is(asked: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"1,025 blocks needs 0\.0 GiB, .* at most 1,024 blocks"):
+        pool_size(config(**asked), KIB, 64, free_bytes=1 << 20)
+
+
 def test_a_pool_for_less_than_one_full_context_is_allowed_with_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="cblab"):
-        assert pool_size(config(num_blocks=4), KIB, 64, free_bytes=0) == 4
+        assert pool_size(config(num_blocks=4), KIB, 64, free_bytes=1 << 30) == 4
         assert not caplog.records
-        assert pool_size(config(num_blocks=4), KIB, 65, free_bytes=0) == 4
-        assert pool_size(config(kv_cache_memory_bytes=3 * KIB), KIB, 64, free_bytes=0) == 3
+        assert pool_size(config(num_blocks=4), KIB, 65, free_bytes=1 << 30) == 4
+        assert pool_size(config(kv_cache_memory_bytes=3 * KIB), KIB, 64, free_bytes=1 << 30) == 3
     first, second = (record.getMessage() for record in caplog.records)
     assert "holds 64 tokens (4 blocks of 16), fewer than one context of max_model_len=65" in first
     assert "holds 48 tokens (3 blocks of 16), fewer than one context of max_model_len=64" in second

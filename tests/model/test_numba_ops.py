@@ -97,3 +97,8 @@ def test_a_row_of_the_product_has_the_same_bits_whatever_the_other_rows_are() ->
     for first, count in ((0, 1), (3, 2), (5, 5), (10, 7), (20, 13), (40, 20)):
         part = multiply(x[first : first + count], panels, bias)
         assert torch.equal(part, whole[first : first + count])
+
+
+def test_rows_of_another_length_than_the_weights_take_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"x is \[2, 3\], but the weights take rows of 4 numbers"):
+        multiply(drawn(0, 2, 3), pack(drawn(1, 8, 4)), torch.zeros(16))
