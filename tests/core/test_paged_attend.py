@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -126,7 +127,7 @@ def test_each_kernel_gets_its_own_sequences() -> None:
 
 @pytest.mark.parametrize("kernel", ["paged_decode", "paged_prefill"])
 def test_an_output_in_another_shape_is_refused_by_the_kernels_name(kernel: str) -> None:
-    def half_the_heads(q: Tensor, *rest: object) -> Tensor:
+    def half_the_heads(q: Tensor, *rest: Any, **named: Any) -> Tensor:
         return q[:, :3]
 
     backend = AttentionBackend("mine", KVLayout.NHD, half_the_heads, half_the_heads)
