@@ -8,20 +8,20 @@ import ctypes
 import functools
 import hashlib
 import inspect
-import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numba
 import numpy as np
 import torch
+from llvmlite import binding
 from numba import carray, cfunc, types
 from numba.core.caching import FunctionCache
 
 from cblab.attention.numba.threads import run
-
-logger = logging.getLogger("cblab.kernels")
 
 # What a dtype is inside a kernel: bfloat16 goes as its 16 bits.
 TYPES = {torch.float32: types.float32, torch.bfloat16: types.uint16, torch.int8: types.int8}
@@ -68,28 +68,41 @@ class Kernel:
         run(self._compiled[dtypes].address, ctypes.addressof(call), num_workers)
 
     def _compile(self, dtypes: tuple[torch.dtype, ...]) -> Any:
-        work, numba_types = self._work, [TYPES[dtype] for dtype in dtypes]
-        if dtypes:
-            computed, stored = numba_types
-
-            def kernel(address, worker):
-                work(carray(address, 1)[0], worker, computed, stored)
-        else:
-
-            def kernel(address, worker):
-                work(carray(address, 1)[0], worker)
-
-        # Numba's cache goes by a function's name and file. It does not see what the function calls change.
-        kernel.__qualname__ = "_".join((self.name, *map(str, numba_types), _version(work)))
+        numba_types = [TYPES[dtype] for dtype in dtypes]
+        # What these name are globals of their own, made here. Were it a closure, Numba's cache would take the
+        # closure's content for a part of the key, and that is another in each process.
+        names = dict(zip(("computed", "stored"), numba_types, strict=False))
+        namespace = {"__name__": __name__, "carray": carray, "work": self._work, **names}
+        template = _work_with_dtypes if dtypes else _work_alone
+        kernel = FunctionType(template.__code__, namespace, template.__name__)
+        # The cache goes by a function's name and file. It does not see what the function calls change.
+        kernel.__qualname__ = "_".join((self.name, *map(str, numba_types), _version(self._work)))
         cache = FunctionCache(kernel)
         if not any(Path(cache.cache_path).glob(f"*{kernel.__qualname__}*.nbi")):
-            logger.warning("compiling the kernel %r for this machine, once: some seconds", self.name)
+            # Not logged: whoever waits in a notebook has set up no logging, and wonders why nothing happens.
+            sys.stderr.write(f"cblab: compiling the kernel {self.name!r} for this machine, once\n")
         call = types.CPointer(numba.from_dtype(np.dtype(self._told)))
         return cfunc(types.void(call, types.int64), cache=True, error_model="numpy")(kernel)
 
 
+# What the two templates below name; each kernel has its own.
+work: Any = None
+computed: Any = None
+stored: Any = None
+
+
+def _work_alone(address, worker):
+    work(carray(address, 1)[0], worker)
+
+
+def _work_with_dtypes(address, worker):
+    work(carray(address, 1)[0], worker, computed, stored)
+
+
 @functools.cache
 def _version(work: Any) -> str:
-    """Changes when the source of `work`, or one of this package, does."""
+    """Changes with the source of `work`, with those of this package, and with the processor."""
     sources = {*Path(__file__).parent.glob("*.py"), Path(inspect.getfile(work.py_func))}
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sorted(sources))).hexdigest()[:12]
+    content = b"".join(source.read_bytes() for source in sorted(sources))
+    processor = binding.get_host_cpu_name() + binding.get_host_cpu_features().flatten()
+    return hashlib.sha256(content + processor.encode()).hexdigest()[:12]
