@@ -4,23 +4,50 @@ from cblab.viz.batches import padding_grid
 from cblab.viz.block_pool import block_pool_picture
 from cblab.viz.curves import decode_work, language_bars, tokens_by_vocabulary
 from cblab.viz.embedding import embedding_lookup
+from cblab.viz.kv_cache import (
+    attention_weights,
+    changed_keys,
+    cost_per_token,
+    score_by_distance,
+    slot_strips,
+    waste_over_time,
+)
+from cblab.viz.memory import cache_growth, live_memory, memory_bars
+from cblab.viz.paging import PoolStep, block_size_tradeoff, memory_over_time, pool_steps, table_arrows
 from cblab.viz.picture import Picture
 from cblab.viz.ragged_mask import ragged_mask_picture
+from cblab.viz.roofline import batch_picture, roofline_picture
 from cblab.viz.text import merge_steps, merge_tree, printable, token_strip
 from cblab.viz.timeline import timeline
 
 __all__ = [
     "Picture",
+    "PoolStep",
+    "attention_weights",
+    "batch_picture",
     "block_pool_picture",
+    "block_size_tradeoff",
+    "cache_growth",
+    "changed_keys",
+    "cost_per_token",
     "decode_work",
     "embedding_lookup",
     "language_bars",
+    "live_memory",
+    "memory_bars",
+    "memory_over_time",
     "merge_steps",
     "merge_tree",
     "padding_grid",
+    "pool_steps",
     "printable",
     "ragged_mask_picture",
+    "roofline_picture",
+    "score_by_distance",
+    "slot_strips",
+    "table_arrows",
     "timeline",
     "token_strip",
     "tokens_by_vocabulary",
+    "waste_over_time",
 ]

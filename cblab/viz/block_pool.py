@@ -9,8 +9,8 @@ from matplotlib.patches import Patch, Rectangle
 from cblab.viz.picture import GREEN, INK, MUTED, ORANGE, PAPER, PINK, SKY, Picture, new_figure
 
 _YELLOW = "#f0e442"  # of the same palette
-_OWNERS = (SKY, ORANGE, GREEN, PINK, _YELLOW)  # dark ink is legible on each
-_CACHED = "#dfe3e8"
+OWNERS = (SKY, ORANGE, GREEN, PINK, _YELLOW)  # dark ink is legible on each
+CACHED = "#dfe3e8"
 _WIDTH, _HEIGHT = 0.9, 0.84  # of a block; the rest is the gap to the next
 
 
@@ -41,9 +41,9 @@ def block_pool_picture(
     strange = [b for table in (*block_tables.values(), cached) for b in table if not 0 <= b < num_blocks]
     if strange:
         raise ValueError(f"block {strange[0]} is not in a pool of {num_blocks}")
-    owners, filled = _contents(block_tables, num_tokens, block_size)
+    owners, filled = block_contents(block_tables, num_tokens, block_size)
     names = _short_names(block_tables)
-    colours = {name: _OWNERS[index % len(_OWNERS)] for index, name in enumerate(names)}
+    colours = {name: OWNERS[index % len(OWNERS)] for index, name in enumerate(names)}
     columns = min(columns, num_blocks)
     rows = -(-num_blocks // columns)
     num_legend_rows = -(-(len(names) + 3) // 4)
@@ -53,7 +53,7 @@ def block_pool_picture(
         who = owners.get(block, [])
         is_cached = block in cached and not who
         share = filled.get(block, 0) / block_size
-        _draw_block(axis, corner, [colours[one] for one in who], share, is_cached=is_cached)
+        draw_block(axis, corner, [colours[one] for one in who], share, is_cached=is_cached)
         is_hatched = is_cached or len(who) > 1
         _write_block(axis, corner, block, [names[one] for one in who], is_hatched=is_hatched)
     axis.set_xlim(-0.05, columns)
@@ -73,7 +73,7 @@ def block_pool_picture(
     return Picture.from_figure(figure, alt=f"{words}. {holders}.", caption=caption)
 
 
-def _contents(
+def block_contents(
     block_tables: Mapping[str, Sequence[int]], num_tokens: Mapping[str, int], block_size: int
 ) -> tuple[dict[int, list[str]], dict[int, int]]:
     """Who holds each used block, and how many of its slots hold tokens."""
@@ -95,12 +95,12 @@ def _short_names(request_ids: Collection[str]) -> dict[str, str]:
     return dict(zip(request_ids, letters, strict=False))
 
 
-def _draw_block(
-    axis: Axes, corner: tuple[int, int], colours: Sequence[str], share: float, *, is_cached: bool
+def draw_block(
+    axis: Axes, corner: tuple[float, float], colours: Sequence[str], share: float, *, is_cached: bool
 ) -> None:
-    """Fill it from the left, one band for each owner; a shared one is hatched."""
+    """Fill a block from the left, with a band for each owner; `corner` is its upper left one."""
     x, y = corner
-    background = _CACHED if is_cached else PAPER
+    background = CACHED if is_cached else PAPER
     axis.add_patch(Rectangle(corner, _WIDTH, _HEIGHT, facecolor=background, linewidth=0))
     band = _HEIGHT / max(1, len(colours))
     for index, colour in enumerate(colours):
@@ -152,6 +152,6 @@ def _legend(
     return [
         *(Patch(facecolor=colours[one], edgecolor=INK, label=owner(one)) for one in block_tables),
         Patch(facecolor=PAPER, edgecolor=INK, hatch="////", label="shared"),
-        Patch(facecolor=_CACHED, edgecolor=MUTED, hatch="....", label="cached"),
+        Patch(facecolor=CACHED, edgecolor=MUTED, hatch="....", label="cached"),
         Patch(facecolor=PAPER, edgecolor=MUTED, linestyle=":", label="free"),
     ]

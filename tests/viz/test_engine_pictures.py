@@ -189,9 +189,9 @@ def luminance(colour: str) -> float:
 
 
 def test_ink_is_legible_on_every_owner_s_colour() -> None:
-    from cblab.viz.block_pool import _OWNERS
+    from cblab.viz.block_pool import OWNERS
 
-    for colour in _OWNERS:
+    for colour in OWNERS:
         assert (luminance(colour) + 0.05) / (luminance(INK) + 0.05) > 4.5
 
 

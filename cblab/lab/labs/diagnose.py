@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cblab.lab.codec import decode, encode
-from cblab.lab.compare import difference, same, shown
+from cblab.lab.compare import difference, shown
 from cblab.lab.protocol import BlankError, StudentError
 from cblab.lab.trial import Trial
 
@@ -33,14 +33,14 @@ class Wrong:
         if (self.formula is None) == (self.matches is None):
             raise ValueError(f"the mistake {self.message!r} needs either a formula or a predicate `matches`")
 
-    def explains(self, runs: Sequence[tuple[Args, Any, Any]]) -> bool:
+    def explains(self, runs: Sequence[tuple[Args, Any, Any]], abs_: float = 0.0) -> bool:
         """Whether this mistake gives what came back in all `runs` of (arguments, expected, came back)."""
         try:
             if self.matches is not None:
-                wrong_ones = [run for run in runs if not _agrees(run[2], run[1])]
+                wrong_ones = [run for run in runs if not _agrees(run[2], run[1], abs_)]
                 return all(self.matches(*run) for run in wrong_ones)
             assert self.formula is not None
-            return all(_agrees(got, _attempt(self.formula, args)) for args, _, got in runs)
+            return all(_agrees(got, _attempt(self.formula, args), abs_) for args, _, got in runs)
         except Exception:
             return False
 
@@ -55,12 +55,15 @@ def diagnose(
     name: str = "",
     spell: Callable[[Args], str] | None = None,
     results: Sequence[str] = (),
+    abs_: float = 0.0,
+    show: Callable[[Args, Any, Any], str] | None = None,
 ) -> None:
     """Run `call` on every case and fail with the message of the mistake that explains all that came back.
 
     call: runs the student's code on the trusted side's behalf, raising StudentError for what it raises.
     right: the reference. name: the function in messages, or spell: the whole call as a student would type it.
-    results: the names of the results, where a tuple comes back.
+    results: the names of the results, where a tuple comes back. abs_: by how much a number may be off.
+    show: says where (arguments, expected, came back) first differ, where results are too long to be shown.
     """
     runs = []
     for args in cases:
@@ -71,28 +74,30 @@ def diagnose(
         except StudentError as error:
             got = error
         runs.append((args, right(*args), got))
-    bad = next((run for run in runs if not _agrees(run[2], run[1])), None)
+    bad = next((run for run in runs if not _agrees(run[2], run[1], abs_)), None)
     if bad is None:
         return
     args, want, got = bad
     text = f"`{spell(args) if spell else _call_text(name, args)}`"
-    example = _example(text, want, got)
+    example = f"({show(*bad)})" if show else _example(text, want, got, abs_)
     for wrong in wrongs:
-        if wrong.explains(runs):
+        if wrong.explains(runs, abs_):
             t.fail(f"{wrong.message} {example}")
-    likely = [wrong for wrong in wrongs if wrong.formula and wrong.explains([bad])]
+    likely = [wrong for wrong in wrongs if wrong.formula and wrong.explains([bad], abs_)]
     if likely:
-        best = max(likely, key=lambda wrong: sum(wrong.explains([run]) for run in runs))
+        best = max(likely, key=lambda wrong: sum(wrong.explains([run], abs_) for run in runs))
         t.fail(f"Probably: {best.message} {example}")
     if isinstance(got, StudentError):
         t.fail(f"{text} raised {got}" if got.type_name else f"{text} {got}")
+    if show:
+        t.fail(show(*bad))
     if results and isinstance(got, tuple) and len(got) == len(results):
         for result, one, other in zip(results, got, want, strict=True):
-            found = difference(one, other)
+            found = difference(one, other, 0.0, abs_)
             if found is not None:
                 place = found.removeprefix("at ") if found.startswith("at [") else f": {found}"
                 t.fail(f"{text}: {result}{place}")
-    t.expect(got, want, what=text)
+    t.expect_close(got, want, what=text, rel=0.0, abs_=abs_)
 
 
 def diagnose_function(
@@ -102,6 +107,9 @@ def diagnose_function(
     right: Callable[..., Any],
     wrongs: Sequence[Wrong],
     results: Sequence[str] = (),
+    *,
+    spell: Callable[[Args], str] | None = None,
+    abs_: float = 0.0,
 ) -> None:
     """`diagnose` for a plain function, which must leave its arguments as they are."""
     changed: list[Args] = []
@@ -112,9 +120,9 @@ def diagnose_function(
             changed.append(args)
         return reply.value
 
-    diagnose(t, call, cases, right, wrongs, name=function, results=results)
+    diagnose(t, call, cases, right, wrongs, name=function, spell=spell, results=results, abs_=abs_)
     if changed:
-        text = f"`{_call_text(function, changed[0])}`"
+        text = f"`{spell(changed[0]) if spell else _call_text(function, changed[0])}`"
         t.fail(f"The answer is right, but {text} changed its argument: work on a copy.")
 
 
@@ -126,17 +134,27 @@ def _attempt(formula: Callable[..., Any], args: Args) -> Any:
         return error
 
 
-def _agrees(got: Any, value: Any) -> bool:
+def _agrees(got: Any, value: Any, abs_: float = 0.0) -> bool:
     """Whether `got`, a value or a StudentError, is `value`, a value or an exception of the trusted side."""
     if isinstance(got, StudentError) or isinstance(value, Exception):
         return isinstance(got, StudentError) and type(value).__name__ in got.type_names
-    return same(got, value)
+    return difference(got, value, 0.0, abs_) is None
 
 
 def _call_text(name: str, args: Args) -> str:
     return f"{name}({', '.join(shown(argument, 70) for argument in args)})"
 
 
-def _example(text: str, want: Any, got: Any) -> str:
-    gave = f"raised {got}" if isinstance(got, StudentError) else f"gave {shown(got, 90)}"
-    return f"({text} {gave}; expected {shown(want, 90)}.)"
+def _example(text: str, want: Any, got: Any, abs_: float) -> str:
+    if isinstance(got, StudentError):
+        return f"({text} raised {got}{'' if _holds_array(want) else f'; expected {shown(want, 90)}'}.)"
+    if _holds_array(want):
+        return f"({text}: {difference(got, want, 0.0, abs_)}.)"
+    return f"({text} gave {shown(got, 90)}; expected {shown(want, 90)}.)"
+
+
+def _holds_array(value: Any) -> bool:
+    """Whether a value is, or contains, an array, of which the first difference says more than its numbers."""
+    if isinstance(value, list | tuple):
+        return any(_holds_array(one) for one in value)
+    return type(value).__name__ in ("Tensor", "ndarray")

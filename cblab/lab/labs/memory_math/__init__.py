@@ -1,0 +1,1 @@
+"""What the exercises of lab 2 are judged by."""

@@ -1,0 +1,57 @@
+"""The assessment's numbers, the time that the lab takes, and the numbers that its prose says."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cblab.lab.exercise import Exercise
+from cblab.lab.labs.lab02_memory_math import EXERCISES
+from cblab.lab.local import LocalExecutor
+from cblab.lab.trial import CheckFailed, Trial
+from cblab.memory import hardware, kv_cache_bytes, published, quantized_bytes, training_bytes
+from tests.labs.lab02_memory_math.mutants.edit import solution
+
+ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
+
+
+def verdict(variables: dict[str, object], script: Callable[[Trial], None]) -> str:
+    """The message that these variables get, "" for none."""
+    try:
+        script(Trial(LocalExecutor(variables, {}), "immediate", "seed"))
+    except CheckFailed as failure:
+        return str(failure)
+    return ""
+
+
+@pytest.mark.parametrize("exercise", ASSESSMENT, ids=lambda exercise: exercise.id)
+def test_a_wrong_number_hears_only_its_direction(exercise: Exercise) -> None:
+    right: dict[str, Any] = {}
+    exec("import math\n" + solution(exercise.id)[0], right)
+    for name, part in zip(exercise.variables, exercise.parts, strict=True):
+        for factor, direction in ((1.0173, "large"), (0.9831, "small")):
+            message = verdict({name: right[name] * factor}, part.script)
+            assert message.startswith(f"`{name}` is too {direction}"), message
+            assert f"{right[name]:.3g}" not in message
+
+
+def test_the_sittings_leave_time_to_read() -> None:
+    bonus = sum(exercise.minutes for exercise in EXERCISES if exercise.bonus)
+    assessment = sum(exercise.minutes for exercise in ASSESSMENT)
+    core = sum(exercise.minutes for exercise in EXERCISES) - bonus - assessment
+    questions, section_9 = 20, 10
+    assert core <= 60
+    assert assessment + bonus + questions + section_9 <= 75
+
+
+def test_what_the_prose_says_of_one_model_and_another() -> None:
+    bytes_a_parameter = sum(training_bytes([(1_000, 1_000)], "adam", True).values()) / 1e6
+    assert bytes_a_parameter == 16
+    assert round(sum(training_bytes([(1_000, 1_000)], "adafactor", True).values()) / 1e6) == 8
+    assert sum(training_bytes([(1_000, 1_000)], "sgd_momentum", True).values()) == 12e6
+    assert published("Llama-2-70b").parameters == 68_976_648_192  # half a byte each: 34.5 GB
+    assert 16 / (8 * quantized_bytes(1, 128, 4, 128) / 128) == pytest.approx(3.88, abs=0.01)
+    assert round(100 * (2**30 / 1e9 - 1), 1) == 7.4
+    assert min(hardware(name).ridge for name in ("V100 SXM2 32GB", "A100 SXM 80GB", "H100 SXM 80GB")) > 100
+    weights_and_cache = 2 * 13_015_864_320 + 32 * kv_cache_bytes(published("Llama-2-13b").config, 1_500, 2)
+    assert weights_and_cache > hardware("V100 SXM2 32GB").memory_bytes

@@ -1,0 +1,31 @@
+"""How a wrong answer is written down: as code, or as the solution with some of it changed."""
+
+import textwrap
+from pathlib import Path
+
+from cblab.lab.solutions import solution_of
+
+Mutant = tuple[str, tuple[str, ...], str]
+
+
+def solution(exercise_id: str) -> tuple[str, ...]:
+    """The blanks as the source fills them."""
+    text = solution_of("03_kv_cache", exercise_id, Path(__file__))
+    assert text is not None
+    return tuple(text.split("\n…\n"))
+
+
+def edited(exercise_id: str, *changes: tuple[str, str]) -> tuple[str, ...]:
+    """The solution with each (old, new) replaced; each old text occurs exactly once in it."""
+    blanks = list(solution(exercise_id))
+    for old, new in changes:
+        found = [index for index, blank in enumerate(blanks) if old in blank]
+        assert len(found) == 1, (exercise_id, old, found)
+        assert blanks[found[0]].count(old) == 1, (exercise_id, old)
+        blanks[found[0]] = blanks[found[0]].replace(old, new)
+    return tuple(blanks)
+
+
+def code(text: str) -> tuple[str, ...]:
+    """One blank, dedented."""
+    return (textwrap.dedent(text).strip("\n"),)
