@@ -8,10 +8,10 @@ import pytest
 
 from cblab.lab.exercise import Exercise
 from cblab.lab.labs.lab01_tokenization import EXERCISES
-from cblab.lab.labs.tokenization.numbers import number
+from cblab.lab.labs.numbers import number
 from cblab.lab.local import LocalExecutor
 from cblab.lab.trial import CheckFailed, Trial
-from tests.labs.lab01_tokenization.mutants.edit import solution
+from tests.labs.edit import solution
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
 

@@ -4,7 +4,7 @@
 cell.
 """
 
-from tests.labs.lab02_memory_math.mutants.edit import code
+from tests.labs.edit import code
 
 ALTERNATIVES: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     "2.1": [

@@ -10,7 +10,7 @@ from cblab.lab.labs.lab02_memory_math import EXERCISES
 from cblab.lab.local import LocalExecutor
 from cblab.lab.trial import CheckFailed, Trial
 from cblab.memory import hardware, kv_cache_bytes, published, quantized_bytes, training_bytes
-from tests.labs.lab02_memory_math.mutants.edit import solution
+from tests.labs.edit import solution
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
 

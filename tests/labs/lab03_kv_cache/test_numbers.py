@@ -10,7 +10,7 @@ from cblab.lab.labs.kv_cache.waste import count_waste, random_jobs, serve
 from cblab.lab.labs.lab03_kv_cache import EXERCISES
 from cblab.lab.local import LocalExecutor
 from cblab.lab.trial import CheckFailed, Trial
-from tests.labs.lab03_kv_cache.mutants.edit import solution
+from tests.labs.edit import solution
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
 

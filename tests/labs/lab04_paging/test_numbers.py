@@ -11,7 +11,7 @@ from cblab.lab.labs.lab04_paging import EXERCISES
 from cblab.lab.local import LocalExecutor
 from cblab.lab.trial import CheckFailed, Trial
 from cblab.memory.fragmentation import FirstFit, Paged, random_workload, simulate
-from tests.labs.lab04_paging.mutants.edit import solution
+from tests.labs.edit import solution
 from tests.labs.submissions import ROOT
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]

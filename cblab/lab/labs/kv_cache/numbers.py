@@ -1,6 +1,6 @@
 """Checks of the assessment, exercises 3.10 to 3.12: numbers, with a message for each foreseen wrong one."""
 
-from cblab.lab.labs.tokenization.numbers import number
+from cblab.lab.labs.numbers import number
 
 PROMPT, REPLY = 20, 100
 FED = PROMPT + REPLY - 1

@@ -1,6 +1,6 @@
 """Checks of the assessment, exercises 2.9 to 2.11: numbers, with a message for each foreseen wrong one."""
 
-from cblab.lab.labs.tokenization.numbers import number
+from cblab.lab.labs.numbers import number
 
 # 2.9: fine-tuning 13 billion parameters with Adam in mixed precision, on GPUs with 72 GB to use.
 PARAMETERS = 13e9

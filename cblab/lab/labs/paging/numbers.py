@@ -1,6 +1,6 @@
 """Checks of the assessment, exercises 4.9 to 4.11: numbers, with a message for each foreseen wrong one."""
 
-from cblab.lab.labs.tokenization.numbers import number
+from cblab.lab.labs.numbers import number
 
 TOKEN_BYTES = 131_072
 POOL_BYTES = 40 * 2**30

@@ -4,8 +4,8 @@
 cell, and a part of the message that this mistake alone gets.
 """
 
+from tests.labs.edit import Mutant
 from tests.labs.lab01_tokenization.mutants.bonus import MERGE_AND_UPDATE, PACK, STREAMING_ENCODER
-from tests.labs.lab01_tokenization.mutants.edit import Mutant
 from tests.labs.lab01_tokenization.mutants.merging import COUNT_PAIRS, ENCODE_PIECE, MERGE_PAIR, TRAIN_BPE
 from tests.labs.lab01_tokenization.mutants.numbers import CAPACITY, MEMORY, PADDING
 from tests.labs.lab01_tokenization.mutants.tensors import EMBED, PAD_BATCH

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from tests.labs.lab01_tokenization.mutants.edit import code, edited, solution
+from tests.labs.edit import code, edited, solution
 
 MERGE_AND_UPDATE = [
     ("old pairs stay", edited("1.15", ("updated.subtract(count_pairs([ids]))", "pass")), "are still counted"),

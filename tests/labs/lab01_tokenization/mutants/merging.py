@@ -1,6 +1,6 @@
 """Wrong answers to 1.1 to 1.4: counting, merging, training, encoding."""
 
-from tests.labs.lab01_tokenization.mutants.edit import code, edited
+from tests.labs.edit import code, edited
 
 COUNT_PAIRS = [
     (

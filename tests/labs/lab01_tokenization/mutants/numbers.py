@@ -1,6 +1,6 @@
 """Wrong answers to 1.10 to 1.12: the numbers of the assessment."""
 
-from tests.labs.lab01_tokenization.mutants.edit import Mutant, solution
+from tests.labs.edit import Mutant, solution
 
 
 def _number(exercise_id: str, name: str, expression: str) -> tuple[str, ...]:

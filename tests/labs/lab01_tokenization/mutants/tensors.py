@@ -1,6 +1,6 @@
 """Wrong answers to 1.7 and 1.8: batches and embeddings."""
 
-from tests.labs.lab01_tokenization.mutants.edit import code, edited
+from tests.labs.edit import code, edited
 
 _MASK = "torch.tensor(mask, dtype=torch.int64)"
 PAD_BATCH = [

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from tests.labs.lab01_tokenization.mutants.edit import code, edited, solution
+from tests.labs.edit import code, edited, solution
 
 _FIND = "regex.findall(DEFAULT_PATTERN, text)"
 _LAST = 'return data.decode("utf-8", errors="replace")'

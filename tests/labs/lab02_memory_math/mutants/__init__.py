@@ -4,9 +4,9 @@
 cell, and a part of the message that this mistake alone gets.
 """
 
+from tests.labs.edit import Mutant
 from tests.labs.lab02_memory_math.mutants.bonus import LARGEST_BATCH, QUANTIZE_ROWS
 from tests.labs.lab02_memory_math.mutants.cache import KV_CACHE_BYTES
-from tests.labs.lab02_memory_math.mutants.edit import Mutant
 from tests.labs.lab02_memory_math.mutants.numbers import FINE_TUNING, SPEED_AND_PRICE, WHO_FITS
 from tests.labs.lab02_memory_math.mutants.sizes import (
     ACTIVATION_BYTES,

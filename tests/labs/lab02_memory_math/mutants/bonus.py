@@ -1,6 +1,6 @@
 """Wrong answers to 2.14 and 2.15: the largest batch, quantized rows."""
 
-from tests.labs.lab02_memory_math.mutants.edit import edited
+from tests.labs.edit import edited
 
 _ROOM = 'room = machine["memory_bytes"] - model["weight_bytes"]'
 _MOST = 'most = int(room // (context_len * model["kv_bytes_per_token"]))'

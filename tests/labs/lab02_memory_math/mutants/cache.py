@@ -1,6 +1,6 @@
 """Wrong answers to 2.5: the bytes of the KV cache."""
 
-from tests.labs.lab02_memory_math.mutants.edit import edited
+from tests.labs.edit import edited
 
 _NUMBERS = 'numbers = 2 * config.get("num_key_value_heads", heads) * head_dim'
 _LATENT_A_HEAD = (

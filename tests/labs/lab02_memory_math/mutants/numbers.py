@@ -1,6 +1,6 @@
 """Wrong answers to 2.9 to 2.11: the numbers of the assessment."""
 
-from tests.labs.lab02_memory_math.mutants.edit import Mutant, solution
+from tests.labs.edit import Mutant, solution
 
 
 def _numbers(exercise_id: str, rows: list[tuple[str, str, str]]) -> list[Mutant]:

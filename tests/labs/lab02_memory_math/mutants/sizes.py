@@ -1,6 +1,6 @@
 """Wrong answers to 2.1 to 2.4: parameters, quantized weights, training, activations."""
 
-from tests.labs.lab02_memory_math.mutants.edit import code, edited
+from tests.labs.edit import code, edited
 
 _TABLES = 'tables = 1 if config["tie_word_embeddings"] else 2'
 _ATTENTION = "attention = hidden * q_size + 2 * hidden * kv_size + q_size * hidden"

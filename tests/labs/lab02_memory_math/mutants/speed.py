@@ -1,6 +1,6 @@
 """Wrong answers to 2.6 to 2.8: the cost of a step, the roofline, the planner."""
 
-from tests.labs.lab02_memory_math.mutants.edit import code, edited
+from tests.labs.edit import code, edited
 
 _PAIRS = "pairs += new * (context - new) + new * (new + 1) // 2"
 _FLOP = 'flop = 2 * model["matmul_parameters"] * sum(new_tokens) + 4 * model["attention_width"] * pairs'

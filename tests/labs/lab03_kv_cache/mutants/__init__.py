@@ -4,10 +4,10 @@
 cell, and a part of the message that this mistake alone gets.
 """
 
+from tests.labs.edit import Mutant
 from tests.labs.lab03_kv_cache.mutants.attention import ATTENTION, MASK, ROPE, SOFTMAX
 from tests.labs.lab03_kv_cache.mutants.bonus import MERGE, QUANTIZE, RING
 from tests.labs.lab03_kv_cache.mutants.cache import CACHE, GENERATE, LAYER
-from tests.labs.lab03_kv_cache.mutants.edit import Mutant
 from tests.labs.lab03_kv_cache.mutants.numbers import BYTES, SLOTS, WORK
 from tests.labs.lab03_kv_cache.mutants.slots import BATCH, WASTE
 

@@ -1,6 +1,6 @@
 """Wrong answers to 3.1 to 3.4: softmax, attention, rotary positions, the mask."""
 
-from tests.labs.lab03_kv_cache.mutants.edit import code, edited
+from tests.labs.edit import code, edited
 
 SOFTMAX = [
     (

@@ -1,6 +1,6 @@
 """Wrong answers to 3.15 to 3.17: attention in parts, a ring, eight bits."""
 
-from tests.labs.lab03_kv_cache.mutants.edit import code, edited
+from tests.labs.edit import code, edited
 
 _WEIGHT = "total * math.exp(largest - top)"
 MERGE = [

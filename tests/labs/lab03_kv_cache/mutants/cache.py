@@ -1,6 +1,6 @@
 """Wrong answers to 3.5 to 3.7: the cache of one sequence, a layer over it, the loop."""
 
-from tests.labs.lab03_kv_cache.mutants.edit import code, edited
+from tests.labs.edit import code, edited
 
 _OLD_KEYS = "self.keys[layer] = torch.cat((self.keys[layer][: self.length], k))"
 _OLD_VALUES = "self.values[layer] = torch.cat((self.values[layer][: self.length], v))"

@@ -1,6 +1,6 @@
 """Wrong answers to 3.10 to 3.12: the numbers of the assessment."""
 
-from tests.labs.lab03_kv_cache.mutants.edit import Mutant, solution
+from tests.labs.edit import Mutant, solution
 
 
 def _numbers(exercise_id: str, rows: list[tuple[str, str, str]]) -> list[Mutant]:

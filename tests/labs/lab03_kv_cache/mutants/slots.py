@@ -1,6 +1,6 @@
 """Wrong answers to 3.8 and 3.9: the cache of a batch, and what its slots are."""
 
-from tests.labs.lab03_kv_cache.mutants.edit import edited
+from tests.labs.edit import edited
 
 _START = "start = self.lengths[row]"
 _RETURN = "return self.keys[layer, row, :end], self.values[layer, row, :end]"

@@ -4,9 +4,9 @@
 cell, and a part of the message that this mistake alone gets.
 """
 
+from tests.labs.edit import Mutant
 from tests.labs.lab04_paging.mutants.blocks import BLOCK_POOL, BLOCK_TABLES
 from tests.labs.lab04_paging.mutants.bonus import FIRST_FIT, SLIDE_DOWN
-from tests.labs.lab04_paging.mutants.edit import Mutant
 from tests.labs.lab04_paging.mutants.manager import BLOCK_MANAGER
 from tests.labs.lab04_paging.mutants.numbers import BLOCKS, PAGES, SHARED
 from tests.labs.lab04_paging.mutants.prefixes import HASHES, MATCH, POOL

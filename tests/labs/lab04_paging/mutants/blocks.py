@@ -1,6 +1,6 @@
 """Wrong answers to 4.1 and 4.2: the pool, and tables that grow."""
 
-from tests.labs.lab04_paging.mutants.edit import code, edited, solution
+from tests.labs.edit import code, edited, solution
 
 _TAKE, _SHARE, _RELEASE = solution("4.1")
 _RELEASED = """

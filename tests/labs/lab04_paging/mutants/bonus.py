@@ -1,6 +1,6 @@
 """Wrong answers to 4.14 and 4.15: first fit, compaction."""
 
-from tests.labs.lab04_paging.mutants.edit import code, edited
+from tests.labs.edit import code, edited
 
 _HOLES = """
 end, holes = 0, []

@@ -1,6 +1,6 @@
 """Wrong answers to 4.8: the block manager."""
 
-from tests.labs.lab04_paging.mutants.edit import edited
+from tests.labs.edit import edited
 
 _SHARE = "for block_id in computed_blocks:\n    self.pool.share(block_id)\n"
 _ASK = "if num_new + must_copy + num_revived > self.pool.num_available:\n    return None\n"

@@ -1,6 +1,6 @@
 """Wrong answers to 4.9 to 4.11: the numbers of the assessment."""
 
-from tests.labs.lab04_paging.mutants.edit import Mutant, solution
+from tests.labs.edit import Mutant, solution
 
 
 def _numbers(exercise_id: str, rows: list[tuple[str, str, str]]) -> list[Mutant]:

@@ -1,6 +1,6 @@
 """Wrong answers to 4.5 to 4.7: hashes, prefixes, eviction."""
 
-from tests.labs.lab04_paging.mutants.edit import code, edited, solution
+from tests.labs.edit import code, edited, solution
 
 _HASH = "hash_block(parent, tuple(token_ids[start : start + block_size]))"
 HASHES = [

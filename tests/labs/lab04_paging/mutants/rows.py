@@ -1,6 +1,6 @@
 """Wrong answers to 4.3 and 4.4: slots and rows, sharing and copying."""
 
-from tests.labs.lab04_paging.mutants.edit import edited, solution
+from tests.labs.edit import edited, solution
 
 _SLOT = "block_table[p // block_size] * block_size + p % block_size"
 _ROWS = "pool[block_table].flatten(0, 1)[:num_tokens]"

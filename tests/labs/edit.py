@@ -3,6 +3,7 @@
 import textwrap
 from pathlib import Path
 
+from cblab.lab.registry import lab_of
 from cblab.lab.solutions import solution_of
 
 Mutant = tuple[str, tuple[str, ...], str]
@@ -10,7 +11,7 @@ Mutant = tuple[str, tuple[str, ...], str]
 
 def solution(exercise_id: str) -> tuple[str, ...]:
     """The blanks as the source fills them."""
-    text = solution_of("03_kv_cache", exercise_id, Path(__file__))
+    text = solution_of(lab_of(exercise_id).name, exercise_id, Path(__file__))
     assert text is not None
     return tuple(text.split("\n…\n"))
 
