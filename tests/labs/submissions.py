@@ -78,11 +78,8 @@ def spread(rows: list[Answer], most: int) -> list[Answer]:
     return [rows[round(index * (len(rows) - 1) / (most - 1))] for index in range(most)]
 
 
-def filled(name: str, answers: Mapping[str, Answer], lean: bool = True) -> NotebookNode:
-    """A lab's release with these answers filled in; the rest of it is solved.
-
-    lean: only with the cells that are graded, and the set-up, so that it runs in seconds.
-    """
+def filled(name: str, answers: Mapping[str, Answer]) -> NotebookNode:
+    """A lab's release with these answers filled in; the rest of it is solved. Lean, see there."""
     notebook: NotebookNode = copy.deepcopy(release(name))
     solved = {cell.id: cell.source for cell in lab_and_solution(name)[1].cells}
     wanted = {cell_id("ex", key): answer for key, answer in answers.items()}
@@ -91,10 +88,15 @@ def filled(name: str, answers: Mapping[str, Answer], lean: bool = True) -> Noteb
             cell.source = fill(cell.source, wanted[cell.id].blanks)
         elif cell.id.startswith("ex-"):
             cell.source = solved[cell.id]
-    if lean:
-        start = nbformat.v4.new_code_cell("from cblab.lab import check", id="start")
-        notebook.cells = [start, *(cell for cell in notebook.cells if _is_graded(cell))]
-    return notebook
+    return lean(notebook)
+
+
+def lean(notebook: NotebookNode) -> NotebookNode:
+    """Only the cells that are graded, and the set-up: it runs in seconds."""
+    kept: NotebookNode = copy.deepcopy(notebook)
+    start = nbformat.v4.new_code_cell("from cblab.lab import check", id="start")
+    kept.cells = [start, *(cell for cell in kept.cells if _is_graded(cell))]
+    return kept
 
 
 def fill(blank: str, blanks: Blanks) -> str:

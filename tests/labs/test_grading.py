@@ -28,6 +28,7 @@ from tests.labs.submissions import (
     alternatives,
     filled,
     lab_and_solution,
+    lean,
     mutants,
     release,
     rounds,
@@ -98,7 +99,7 @@ def course(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     source.mkdir(parents=True)
     (source / f"{name}.ipynb").write_text(to_text(lab_and_solution(name)[1]), encoding="utf-8")
     made.nbgrader("generate_assignment")
-    made.submit("solution", lab_and_solution(name)[1])
+    made.submit("solution", lean(lab_and_solution(name)[1]))  # nbval runs the whole of it
     made.submit("untouched", release(name))
     for kind, answers in (("mutants", mutants(name)), ("alternatives", alternatives(name))):
         for index, carried in enumerate(rounds(answers, MOST_ROUNDS)):
