@@ -33,6 +33,13 @@ for one in threads:
     one.join()
 print(numba.threading_layer(), right)
 """
+TORCHS_THREADS = """
+import torch
+torch.set_num_threads(1)
+from cblab.model.numba_ops import NUMBA_OPS
+NUMBA_OPS.silu_and_mul(torch.ones(4096, 64))
+print(torch.get_num_threads())
+"""
 FIRST_USE = """
 import torch
 from cblab.model.numba_ops import NUMBA_OPS
@@ -60,6 +67,10 @@ def test_two_threads_run_kernels_at_once_on_any_threading_layer(layer: str) -> N
         layer,
         "[True, True]\n",
     ]
+
+
+def test_torch_keeps_its_number_of_threads() -> None:
+    assert run(TORCHS_THREADS).stdout == "1\n"
 
 
 def test_the_first_use_says_that_it_compiles_and_the_next_process_finds_it(tmp_path: Path) -> None:

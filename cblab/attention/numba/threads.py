@@ -22,6 +22,10 @@ def _share_torchs_pool() -> None:
     """
     for library in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*"):
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    # Numba begins by setting the library's number of threads to its own, and so torch's.
+    torchs = torch.get_num_threads()
+    numba.get_num_threads()
+    torch.set_num_threads(torchs)
 
 
 _share_torchs_pool()
