@@ -14,9 +14,9 @@
 # # Lab 2 · Memory math: what a service pays for
 #
 # > **The question.** "We trained our 13-billion-parameter model on eight 80 GB GPUs. It is served on one, and
-# > the GPU's arithmetic units are nearly idle. With 20 users it is quick; with 40 it stops for lack of
-# > memory. Finance wants to know what a million tokens cost, and somebody says that 4-bit weights would
-# > change nothing. Who is right, and how would you know before renting anything?"
+# > the GPU's arithmetic units are nearly idle. With 20 users of about 2,000 tokens each it is quick; with 40
+# > it stops for lack of memory. Finance wants to know what a million tokens cost, and somebody says that
+# > 4-bit weights would change nothing. Who is right, and how would you know before renting anything?"
 #
 # Bytes can be computed on paper exactly, from a `config.json`, and seconds can be bounded, with a data sheet.
 # In this lab you write that arithmetic, part by part, hold each part against something real (a file, an
@@ -115,9 +115,10 @@ predict("2.1a", million_parameters, unit="million")
 def count_parameters(config: dict) -> int:
     """Count the parameters of a model of Llama's shape.
 
-    config: the content of its `config.json`, with at least `vocab_size`, `hidden_size`, `intermediate_size`,
-    `num_hidden_layers`, `num_attention_heads`, `tie_word_embeddings`, and perhaps `num_key_value_heads`
-    (missing: as many as query heads) and `head_dim` (missing: hidden size // heads). There are no biases.
+    config: the content of its `config.json`, with at least `vocab_size`, `hidden_size`,
+    `intermediate_size`, `num_hidden_layers`, `num_attention_heads`, `tie_word_embeddings`, and
+    perhaps `num_key_value_heads` (missing: as many as query heads) and `head_dim` (missing:
+    hidden size // heads). There are no biases.
     """
     ### BEGIN SOLUTION
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
@@ -140,20 +141,21 @@ def count_parameters(config: dict) -> int:
 
 # %%
 count = best("2.1")
-for name in ("Llama-2-7b", "Llama-2-13b", "Llama-2-70b", "Llama-3-8B", "Llama-3.2-1B", "Mistral-7B-v0.1"):
+llamas = ["Llama-2-7b", "Llama-2-13b", "Llama-2-70b", "Llama-3-8B", "Llama-3.2-1B"]
+for name in (*llamas, "Mistral-7B-v0.1"):
     model = published(name)
     computed = count(model.config)
-    print(
-        f"{name:16} {computed:15,} published {model.parameters:15,} difference {computed - model.parameters}"
-    )
+    difference = computed - model.parameters
+    print(f"{name:16} {computed:15,} published {model.parameters:15,} difference {difference}")
 
 # %%
 weight_file = asset_path("story-4m") / "model.safetensors"
 with weight_file.open("rb") as stream:
     header_bytes = 8 + int.from_bytes(stream.read(8), "little")
 file_bytes = weight_file.stat().st_size
-print(f"header {header_bytes:,} B + 2 × {count(bundled):,} B = {header_bytes + 2 * count(bundled):,} B")
-print(f"the file has {file_bytes:,} B; difference {file_bytes - header_bytes - 2 * count(bundled)}")
+computed_bytes = header_bytes + 2 * count(bundled)
+print(f"header {header_bytes:,} B + 2 × {count(bundled):,} B = {computed_bytes:,} B")
+print(f"the file has {file_bytes:,} B; difference {file_bytes - computed_bytes}")
 reveal("2.1a", count(bundled) / 1e6)
 
 # %% [markdown]
@@ -180,14 +182,16 @@ for name, claimed in (("gpt2", 117), ("gpt2-medium", 345)):
     print(f"{name:12} claimed {claimed} M, counted {counted / 1e6:.1f} M")
 
 # %% [markdown]
-# The numbers of the paper were a mistake, which its authors corrected in the [README of their
-# repository](https://github.com/openai/gpt-2#readme): 124 and 355 million.
+# The counted numbers are right. The [README of the repository](https://github.com/openai/gpt-2#readme) admits
+# that the first counts, in the paper and in posts about it, were wrong.
 #
 # ## 2 · Bytes, GB and GiB
 #
 # Parameters times bytes a number gives bytes. Two units share one name in everyday speech: a **GB** is 10⁹
-# bytes, a **GiB** is 2³⁰ bytes, 7.4 % more. Data sheets and this lab say GB; operating systems and drivers
-# mostly count in GiB, whatever they call it. A plan that mixes them is off by several gigabytes on one GPU:
+# bytes, a **GiB** is 2³⁰ bytes, 7.4 % more. Operating systems and drivers mostly count in GiB, whatever they
+# call it. The memory of GPUs is sold as GB but often measured in GiB: an "80 GB" H100 reports 81,559 MiB,
+# which is 85.5·10⁹ bytes. This lab plans with 80·10⁹, rounded down on purpose. A plan that mixes the units is
+# off by several gigabytes on one GPU:
 
 # %%
 llama_13b = count(published("Llama-2-13b").config)
@@ -216,10 +220,11 @@ predict("2.2a", int4_gb, unit="GB")
 
 # %% exercise="2.2"
 def quantized_bytes(num_rows: int, row_length: int, bits: int, group_size: int) -> int:
-    """Count the bytes of a matrix that is stored in `bits` bits a number, with a scale for each group.
+    """Count the bytes of a matrix stored in `bits` bits a number, with a scale for each group.
 
-    Each row `[row_length]` is packed on its own: its codes take a whole number of bytes. It is cut into
-    groups of `group_size` numbers (the last may be shorter), and each group has a float16 scale.
+    Each row `[row_length]` is packed on its own: its codes take a whole number of bytes. It is
+    cut into groups of `group_size` numbers (the last may be shorter), and each group has a
+    float16 scale.
     """
     ### BEGIN SOLUTION
     code_bytes = math.ceil(row_length * bits / 8)
@@ -241,13 +246,16 @@ in_layers = [shape for shape in matrices if big["vocab_size"] not in shape]
 rest = 2 * 2 * big["vocab_size"] * big["hidden_size"]  # the two tables, in 16 bits
 for bits in (8, 4):
     layers = sum(quantized(*shape, bits, 128) for shape in in_layers)
-    naive = count(big) * bits / 8
-    print(f"70B in {bits} bits: {(layers + rest) / 1e9:.2f} GB; parameters × bits / 8: {naive / 1e9:.2f} GB")
-reveal("2.2a", round((layers + rest) / 1e9, 2))
+    naive_gb, whole_gb = count(big) * bits / 8 / 1e9, (layers + rest) / 1e9
+    print(f"70B in {bits} bits: {whole_gb:.2f} GB; parameters × bits / 8: {naive_gb:.2f} GB")
+reveal("2.2a", round(whole_gb, 2))
 
 # %% [markdown]
 # **A claim to test**: "Llama-2 70B in INT4 takes about 17 GB." Half a byte a parameter is 34.5 GB before any
 # scale; 17 GB would be 2 bits. A plan for one 24 GB GPU that rests on the claim fails.
+#
+# Here, and in the calculator of section 9, the two tables stay in 16 bits. Everywhere else in this lab "4
+# bits" means all parameters: 4 + 16/128 bits each.
 #
 # ## 3 · What training holds
 #
@@ -283,12 +291,16 @@ predict("2.3a", bytes_a_parameter, unit="bytes")
 
 
 # %% exercise="2.3"
-def training_bytes(shapes: list[tuple[int, ...]], optimizer: str, mixed_precision: bool) -> dict[str, int]:
+def training_bytes(
+    shapes: list[tuple[int, ...]],
+    optimizer: str,
+    mixed_precision: bool,
+) -> dict[str, int]:
     """Count the bytes that training holds for a model's parameters, by part.
 
-    shapes: of all parameters, each `(rows, columns)` or `(length,)`. optimizer: "adam" (two float32 numbers a
-    parameter), "sgd_momentum" (one), or "adafactor" (float32: of a matrix one number a row and one a column,
-    of a vector one for each entry).
+    shapes: of all parameters, each `(rows, columns)` or `(length,)`.
+    optimizer: "adam" (two float32 numbers a parameter), "sgd_momentum" (one), or "adafactor"
+    (float32: of a matrix one number a row and one a column, of a vector one for each entry).
     Returns the keys "weights", "gradients" (16-bit numbers under mixed precision, else float32),
     "master_weights" (float32 under mixed precision, else 0) and "optimizer".
     """
@@ -347,7 +359,8 @@ print(f"{'together':15} {state / 1e9:6.1f} GB, {state / parts['weights']:.0f} ti
 
 # %%
 training_rows = {}
-for optimizer, mixed in (("adam", True), ("adam", False), ("sgd_momentum", True), ("adafactor", True)):
+ways = (("adam", True), ("adam", False), ("sgd_momentum", True), ("adafactor", True))
+for optimizer, mixed in ways:
     sizes = training(shapes_13b, optimizer, mixed)
     label = f"{optimizer}, {'mixed' if mixed else 'float32'}"
     training_rows[label] = {part.replace("_", " "): size / 1e9 for part, size in sizes.items()}
@@ -385,9 +398,8 @@ from cblab.lab.labs.memory_math.live import LiveMemory, kept_for_backward
 model = load_model(asset_path("story-4m"), dtype="float32")
 weight_bytes = sum(parameter.nbytes for parameter in model.parameters())
 windows = torch.randint(0, 2_000, (4, 129), generator=torch.Generator().manual_seed(2))
-print(
-    f"weights {weight_bytes / 1e6:.1f} MB; a batch of {len(windows)} windows of {windows.shape[1] - 1} tokens"
-)
+print(f"weights {weight_bytes / 1e6:.1f} MB")
+print(f"a batch of {len(windows)} windows of {windows.shape[1] - 1} tokens")
 
 # %% [markdown]
 # **Predict**: one training step (forward, backward, Adam) and one forward pass for inference, on the same
@@ -415,7 +427,7 @@ with LiveMemory() as step:
 print(f"inference: at most {inference.peak / 1e6:4.1f} MB alive")
 print(f"training:  at most {step.peak / 1e6:4.1f} MB alive")
 print(f"  after the forward pass  {after_forward / 1e6:4.1f} MB: activations")
-print(f"  after the backward pass {after_backward / 1e6:4.1f} MB: gradients, as large as the weights")
+print(f"  after the backward pass {after_backward / 1e6:4.1f} MB: gradients, like the weights")
 print(f"  after the first step    {after_step / 1e6:4.1f} MB: gradients and Adam's two moments")
 reveal("2.4a", round(step.peak / inference.peak, 1))
 
@@ -445,7 +457,9 @@ kept = [
 layer_bytes = kept[1] - kept[0]
 print("kept with 1 to 5 layers, in MB:", [round(num_bytes / 1e6, 2) for num_bytes in kept])
 print("each layer adds, in bytes:", {kept[n] - kept[n - 1] for n in range(1, 5)})
-input_bytes = 2 * 512 * model.config.hidden_size * 4  # the stream, and what has yet to be added to it
+num_tokens = len(windows) * (windows.shape[1] - 1)
+stream_bytes = num_tokens * model.config.hidden_size * 4  # float32
+input_bytes = 2 * stream_bytes  # the stream, and what has yet to be added to it
 inner_bytes = layer_bytes - input_bytes
 print(f"of these, its input {input_bytes:,} and the rest {inner_bytes:,}")
 
@@ -455,13 +469,19 @@ print(f"of these, its input {input_bytes:,} and the rest {inner_bytes:,}")
 
 
 # %% exercise="2.4"
-def activation_bytes(num_layers: int, input_bytes: int, inner_bytes: int, segment: int | None) -> int:
+def activation_bytes(
+    num_layers: int,
+    input_bytes: int,
+    inner_bytes: int,
+    segment: int | None,
+) -> int:
     """Count the most bytes of activations that training holds at once.
 
-    Of each layer autograd keeps its input and `inner_bytes` more. segment: None keeps all of it. Otherwise
-    the layers are taken in segments of so many (the last may be shorter): the input of each segment is kept
-    throughout, and one segment at a time is computed again, with the inner bytes of all its layers and the
-    inputs of those after its first. Count the longest.
+    Of each layer autograd keeps its input and `inner_bytes` more. segment: None keeps all of it.
+    Otherwise the layers are taken in segments of so many (the last may be shorter). The input of
+    each segment is kept throughout. One segment at a time is computed again: while it is, the
+    inner bytes of all its layers are alive, and the inputs of all its layers but the first,
+    whose input is the segment's and counted already. Count the longest segment.
     """
     ### BEGIN SOLUTION
     if segment is None:
@@ -481,8 +501,8 @@ for parameter in parameters:
 for segment in (None, 3, 2, 1):
     with LiveMemory() as memory:
         layers_in_segments(model, windows[:, :-1], 5, segment).backward()
-    computed = activations(5, input_bytes, inner_bytes, segment)
-    print(f"segments of {segment!s:4}: computed {computed / 1e6:5.1f} MB, alive {memory.peak / 1e6:5.1f} MB")
+    computed, peak = activations(5, input_bytes, inner_bytes, segment) / 1e6, memory.peak / 1e6
+    print(f"segments of {segment!s:4}: computed {computed:5.1f} MB, alive {peak:5.1f} MB")
 for parameter in parameters:
     parameter.grad = None
 
@@ -498,8 +518,9 @@ for keeps_scores in (True, False):
     layer = transformer_layer_bytes(1, 2_048, 5_120, 40, keeps_scores=keeps_scores)
     stream = 2 * 2_048 * 5_120
     everything, again = (activations(40, stream, layer - stream, segment) for segment in (None, 1))
-    name = "13B, 2,048 tokens, scores kept    " if keeps_scores else "13B, 2,048 tokens, fused attention"
-    print(f"{name} {everything / 1e9:5.1f} GB, computed layer by layer again {again / 1e9:.1f} GB")
+    name = "scores kept" if keeps_scores else "fused attention"
+    gb = f"{everything / 1e9:5.1f} GB, computed layer by layer again {again / 1e9:.1f} GB"
+    print(f"13B, 2,048 tokens, {name:15} {gb}")
 
 # %% [markdown]
 # (The bytes of a layer are equation 1 of [Korthikanti and others 2022](https://arxiv.org/abs/2205.05198),
@@ -508,7 +529,8 @@ for keeps_scores in (True, False):
 # ### Break it on purpose: serving with autograd on
 #
 # A service generates 60 tokens for one request, over a cache of keys and values. Somebody forgot
-# `torch.inference_mode()`. The tokens are the same; nobody calls `backward`.
+# `torch.inference_mode()`. The tokens are the same; nobody calls `backward`. (Both curves jump where the
+# cache runs out of room and doubles it, so the factor depends on where one looks: a guess will do.)
 #
 # **Predict** the symptom: after 60 tokens, how many times as many bytes are alive as with autograd off?
 
@@ -530,7 +552,9 @@ for name, with_autograd in (("autograd off", False), ("autograd on", True)):
 print("same tokens:", replies["autograd off"] == replies["autograd on"])
 display(reveal("2.4b", round(alive["autograd on"][-1] / alive["autograd off"][-1], 1)))
 viz.live_memory(
-    alive, caption="Same tokens, but the graph of every step stays reachable through the cache.", x="token"
+    alive,
+    caption="Same tokens, but the graph of every step stays reachable through the cache.",
+    x="token",
 )
 
 # %% [markdown]
@@ -570,7 +594,8 @@ print(f"a real cache of them holds                       {cache.num_bytes:9,} B"
 #   numbers, from which all heads' keys and values are made again, and one rotary key of `qk_rope_head_dim`
 #   numbers that they share. Nothing is kept twice.
 # - A **sliding window** lets a layer see only that many tokens back; it keeps no more of them.
-# - `layer_types` says which layers slide (`"sliding_attention"`); without it, a window holds for all.
+# - `layer_types` says which layers slide (`"sliding_attention"`); in this lab, without it a window holds for
+#   all layers.
 # - The window may be there and `null`: then there is none.
 #
 # **Predict**: the bytes of one token in Llama-2-70b's cache, in 16 bits (80 layers, 64 heads on 8 KV heads of
@@ -591,9 +616,10 @@ predict("2.5a", kv_kb_per_token, unit="kB")
 def kv_cache_bytes(config: dict, num_tokens: int, bytes_per_number: int) -> int:
     """Count the bytes that one sequence of `num_tokens` tokens keeps, over all layers.
 
-    config: `num_hidden_layers`, `hidden_size`, `num_attention_heads`, and perhaps `num_key_value_heads`,
-    `head_dim`, `kv_lora_rank` with `qk_rope_head_dim` (MLA), `sliding_window` (may be None) and `layer_types`
-    (a list, one a layer, of "sliding_attention" and "full_attention").
+    config: `num_hidden_layers`, `hidden_size`, `num_attention_heads`, and perhaps
+    `num_key_value_heads`, `head_dim`, `kv_lora_rank` with `qk_rope_head_dim` (MLA),
+    `sliding_window` (may be None) and `layer_types` (a list, one a layer, of "sliding_attention"
+    and "full_attention").
     """
     ### BEGIN SOLUTION
     heads = config["num_attention_heads"]
@@ -614,7 +640,8 @@ def kv_cache_bytes(config: dict, num_tokens: int, bytes_per_number: int) -> int:
 # %%
 kv = best("2.5")
 display(reveal("2.5a", kv(big, 1, 2) / 1e3))
-print(f"64 tokens, bundled model: computed {kv(bundled, 64, 4):,} B, a real cache {cache.num_bytes:,} B")
+print(f"64 tokens, bundled model: computed {kv(bundled, 64, 4):,} B")
+print(f"                      a real cache {cache.num_bytes:,} B")
 kinds = {
     "Llama-2-13b": "every head its own",
     "Llama-2-70b": "GQA, 8 of 64",
@@ -634,7 +661,8 @@ for name, kind in kinds.items():
 # counts `num_heads` says more still:
 
 # %%
-shared, unshared = kv(big, 4_096, 2), kv({**big, "num_key_value_heads": big["num_attention_heads"]}, 4_096, 2)
+shared = kv(big, 4_096, 2)
+unshared = kv({**big, "num_key_value_heads": big["num_attention_heads"]}, 4_096, 2)
 print(f"with its 8 KV heads: {32 * shared / 1e9:.1f} GB = {32 * shared / 2**30:.1f} GiB")
 print(f"if no head were shared: {32 * unshared / 1e9:.1f} GB, {unshared // shared} times as much")
 
@@ -659,7 +687,8 @@ viz.cache_growth(
         for name in ("Llama-2-13b", "Llama-2-70b", "Llama-3-8B", "gemma-2b", "DeepSeek-V3")
     },
     {"weights of Llama-3-8B": 2 * count(published("Llama-3-8B").config) / 1e9, "80 GB": 80.0},
-    caption="A cache grows in proportion to its tokens; sharing heads moves the line down, not its slope.",
+    caption="A cache grows in proportion to its tokens; sharing heads moves the line down, "
+    "not its slope (on these logarithmic axes).",
 )
 
 # %% [markdown]
@@ -683,11 +712,13 @@ from cblab.lab.labs.memory_math.quality import held_out_stories, perplexity
 from cblab.tokenization import BPETokenizer
 
 tokenizer = BPETokenizer.load(asset_path("story-4m"))
-in_torch = {"attention_backend": "torch", "fused_ops": "torch"}  # runs too short to compile kernels for
+# Runs too short to compile kernels for:
+in_torch = {"attention_backend": "torch", "fused_ops": "torch"}
 stories = held_out_stories(8)
 measured = {}
 for dtype in ("float32", "int8"):
-    engine = LLM(model, tokenizer, **in_torch, kv_cache_dtype=dtype, num_blocks=256, prefill_chunk_size=32)
+    pool = {"kv_cache_dtype": dtype, "num_blocks": 256, "prefill_chunk_size": 32}
+    engine = LLM(model, tokenizer, **in_torch, **pool)
     measured[dtype] = perplexity(engine, stories)
     a_token = engine.engine.cache.bytes_per_block // 16
     print(f"keys and values as {dtype:8} {a_token:6,} B a token, perplexity {measured[dtype]:.4f}")
@@ -706,7 +737,8 @@ reveal("2.5b", round(100 * (measured["int8"] / measured["float32"] - 1), 2))
 # - attention costs, for each pair of a query and a key that it sees, **4 FLOPs** for each unit of width (2
 #   for the score, 2 for the weighted sum), where the width is heads · head_dim, over all layers. A token sees
 #   what is cached, the new tokens before it, and itself;
-# - weights are read **once a step**, however many tokens there are;
+# - weights are read **once a step**, however many tokens there are; not the token table, of which a token
+#   only looks up its row (so that of Llama-2-13b's 26.0 GB a step reads 25.7);
 # - the keys and values of a request's whole context are read or written once, if it computes anything.
 #
 # **Predict**: one decode step for one request at 1,000 tokens of context, on Llama-2-13b in 16 bits: how many
@@ -724,11 +756,15 @@ predict("2.6a", flop_per_byte, unit="FLOP/B")
 
 
 # %% exercise="2.6"
-def step_cost(model: dict[str, int], new_tokens: list[int], context_lens: list[int]) -> tuple[int, int]:
+def step_cost(
+    model: dict[str, int],
+    new_tokens: list[int],
+    context_lens: list[int],
+) -> tuple[int, int]:
     """Count the FLOPs and the bytes of memory traffic of one step of an engine.
 
-    model: "matmul_parameters" (weights that each new token is multiplied with), "attention_width" (heads ·
-    head_dim, over all layers), "weight_bytes" and "kv_bytes_per_token".
+    model: "matmul_parameters" (weights that each new token is multiplied with), "attention_width"
+    (heads · head_dim, over all layers), "weight_bytes" and "kv_bytes_per_token".
     new_tokens: how many tokens each request computes in this step; 0 for one that waits.
     context_lens: how many tokens each request has in all, the new ones included.
     Returns `(flop, num_bytes)`.
@@ -762,7 +798,8 @@ work = {
 }
 for name, (new, context) in work.items():
     flop, num_bytes = cost(sizes_13b, new, context)
-    print(f"{name:33} {flop / 1e12:7.3f} TFLOP, {num_bytes / 1e9:6.1f} GB, {flop / num_bytes:6.1f} FLOP/B")
+    intensity = flop / num_bytes
+    print(f"{name:33} {flop / 1e12:7.3f} TFLOP, {num_bytes / 1e9:6.1f} GB, {intensity:6.1f} FLOP/B")
 for gpu in (v100, a100, h100):
     rates_of = f"{gpu.flop_per_s / 1e12:.0f} TFLOP/s, {gpu.bytes_per_s / 1e9:,.0f} GB/s"
     print(f"{gpu.name}: {rates_of}, ridge at {gpu.ridge:.0f} FLOP/B")
@@ -784,8 +821,8 @@ def step_seconds(
 ) -> float:
     """The least seconds that one step can take on a machine.
 
-    machine: "flop_per_s" and "bytes_per_s", its best rates. Arithmetic and memory traffic overlap: the slower
-    of the two decides. `step_cost` is there to be used.
+    machine: "flop_per_s" and "bytes_per_s", its best rates. Arithmetic and memory traffic
+    overlap: the slower of the two decides. `step_cost` is there to be used.
     """
     ### BEGIN SOLUTION
     flop, num_bytes = step_cost(model, new_tokens, context_lens)
@@ -809,12 +846,14 @@ from cblab.model.inference import choose_fused_ops, for_inference
 matrix, vector, square = torch.ones(8_192, 8_192), torch.ones(8_192), torch.ones(1_024, 1_024)
 bytes_per_s = matrix.nbytes / best_seconds(lambda: torch.mv(matrix, vector))
 flop_per_s = 2 * 1_024**3 / best_seconds(lambda: torch.mm(square, square))
-print(f"this machine reads {bytes_per_s / 1e9:.1f} GB/s and computes {flop_per_s / 1e9:.0f} GFLOP/s")
+print(f"this machine reads {bytes_per_s / 1e9:.1f} GB/s")
+print(f"and computes {flop_per_s / 1e9:.0f} GFLOP/s: a ridge at {flop_per_s / bytes_per_s:.1f} FLOP/B")
 
 # %% tags=["nbval-ignore-output"]
 wide = wide_decoder()
 sizes_wide = step_sizes(wide.config, "float32")
-ready = for_inference(wide, choose_fused_ops("auto", wide.embed_tokens.weight))  # as the engine runs it
+# As the engine runs it:
+ready = for_inference(wide, choose_fused_ops("auto", wide.embed_tokens.weight))
 print(f"a decoder of {sizes_wide['weight_bytes'] / 1e6:.0f} MB")
 placed = {}
 for name, new, cached, batch in (
@@ -831,13 +870,15 @@ viz.roofline_picture(
     bytes_per_s,
     flop_per_s,
     placed,
-    caption="Decode climbs the slope as the batch grows; prefill is far to the right, under the flat roof.",
+    caption="Decode is at the left, prefill at the right; points far below the roof are overhead, "
+    "or a busy machine.",
 )
 
 # %% [markdown]
 # *Under the slope* more arithmetic is free: each further request of a batch brings a token for the price of
-# its own keys and values. *Under the flat roof* nothing is free. Prefill lies there with a single prompt,
-# because its tokens share one reading of the weights.
+# its own keys and values. *Under the flat roof* nothing is free. Prefill lies there with a single prompt, if
+# it is longer than about the ridge, because its tokens share one reading of the weights. A CPU's ridge is
+# low: here a batch of 16 may already be past it.
 #
 # ### A bigger batch: nearly free, until it is not
 #
@@ -882,14 +923,15 @@ viz.batch_picture(
 
 # %%
 kv_batch = 32 * kv(config_13b, 1_500, 2)
-print(f"the cache is {kv_batch / 1e9:.1f} GB, {kv_batch / 9.83e9:.0f} times the claim: K and V, 2 bytes each")
+times_claimed = kv_batch / 9.83e9
+print(f"the cache is {kv_batch / 1e9:.1f} GB, {times_claimed:.0f} times the claim:")
+print("K and V, 2 bytes each")
 read_ms = [1e3 * num_bytes / 900e9 for num_bytes in (kv_batch, sizes_13b["weight_bytes"])]
 print(f"at 900 GB/s: {read_ms[0]:.1f} ms to read it, and {read_ms[1]:.1f} ms for the weights")
 for gpu in (v100, a100):
     seconds = seconds_of(sizes_13b, rates(gpu), [1] * 32, [1_500] * 32)
-    print(
-        f"at {gpu.bytes_per_s / 1e9:,.0f} GB/s: {1e3 * seconds:.1f} ms a step, {32 / seconds:,.0f} tokens/s"
-    )
+    speed = f"{1e3 * seconds:.1f} ms a step, {32 / seconds:,.0f} tokens/s"
+    print(f"at {gpu.bytes_per_s / 1e9:,.0f} GB/s: {speed}")
 
 # %% [markdown]
 # (900 GB/s is a V100; weights and cache together would not fit into its 32 GB. An A100 80GB reads 2,039
@@ -901,10 +943,9 @@ for gpu in (v100, a100):
 # %%
 sizes_int4 = {**sizes_13b, "weight_bytes": int(sizes_13b["matmul_parameters"] * (4 + 16 / 128) / 8)}
 for batch, context in ((1, 1_000), (16, 1_000), (64, 1_000), (512, 100)):
-    both = [
-        seconds_of(sizes, rates(a100), [1] * batch, [context] * batch) for sizes in (sizes_13b, sizes_int4)
-    ]
-    print(f"batch {batch:3} at {context:5,} tokens: 4-bit weights are {both[0] / both[1]:.2f} times as fast")
+    step = ([1] * batch, [context] * batch)
+    faster = seconds_of(sizes_13b, rates(a100), *step) / seconds_of(sizes_int4, rates(a100), *step)
+    print(f"batch {batch:3} at {context:5,} tokens: 4-bit weights are {faster:.2f} times as fast")
 
 # %% [markdown]
 # Most of the possible 3.9 times for one request, less when K and V are most of what is read, and nothing
@@ -917,7 +958,14 @@ for batch, context in ((1, 1_000), (16, 1_000), (64, 1_000), (512, 100)):
 
 
 # %%
-def num_blocks_buggy(memory_bytes, utilization, weight_bytes, num_layers, layer_kv_bytes, block_size) -> int:
+def num_blocks_buggy(
+    memory_bytes,
+    utilization,
+    weight_bytes,
+    num_layers,
+    layer_kv_bytes,
+    block_size,
+) -> int:
     """How many blocks fit."""
     free = (memory_bytes - weight_bytes) * utilization
     return round(free / (block_size * layer_kv_bytes))
@@ -927,9 +975,7 @@ one_layer = kv(config_13b, 1, 2) // 40
 for name, memory in (("80 GB", 80 * 10**9), ("24 GB", 24 * 10**9)):
     blocks = num_blocks_buggy(memory, 0.9, 2 * llama_13b, 40, one_layer, 16)
     planned = blocks * 16 * kv(config_13b, 1, 2)
-    print(
-        f"{name}: {blocks:7,} blocks, {planned / 1e9:8,.1f} GB of keys and values beside 26.0 GB of weights"
-    )
+    print(f"{name}: {blocks:7,} blocks, {planned / 1e9:8,.1f} GB beside 26.0 GB of weights")
 
 # %% [markdown]
 # An engine has had the first of them: a pool whose blocks were counted in one layer and allocated in 28
@@ -951,8 +997,8 @@ def num_blocks(
     """How many blocks of the KV cache fit beside the weights; 0 where the weights alone do not fit.
 
     memory_bytes: of the GPU, of which the share `utilization`, weights included, may be used.
-    layer_kv_bytes: keys and values of one token in one layer. block_size: tokens of a block, which holds
-    their keys and values in all layers.
+    layer_kv_bytes: keys and values of one token in one layer. block_size: tokens of a block,
+    which holds their keys and values in all layers.
     """
     ### BEGIN SOLUTION
     free = int(memory_bytes * utilization) - weight_bytes
@@ -972,10 +1018,9 @@ layer_kv = kv(bundled, 1, 4) // bundled["num_hidden_layers"]
 memory = 24 * 10**6
 planned = plan_blocks(memory, 0.9, weight_bytes, bundled["num_hidden_layers"], layer_kv, 16)
 engine = LLM(model, tokenizer, **in_torch, kv_cache_memory_bytes=int(memory * 0.9) - weight_bytes)
-print(f"a device of {memory / 1e6:.0f} MB, {weight_bytes / 1e6:.1f} MB of weights: planned {planned} blocks")
-print(
-    f"the engine makes {engine.engine.cache.num_blocks} blocks of {engine.engine.cache.bytes_per_block:,} B"
-)
+pool = engine.engine.cache
+print(f"{memory / 1e6:.0f} MB, of which weights {weight_bytes / 1e6:.1f} MB: planned {planned} blocks")
+print(f"the engine makes {pool.num_blocks} blocks of {pool.bytes_per_block:,} B")
 
 # %% [markdown]
 # ### Break it on purpose: planning with the prompts
@@ -994,9 +1039,10 @@ predict("2.8a", preemptions_prompts_only, unit="preemptions")
 
 # %%
 prompts = [[2_045, *range(300, 300 + length)] for length in (20, 30, 40, 50, 60, 70, 80, 90)]
-params = SamplingParams(temperature=0.0, max_tokens=64, ignore_eos=True)
+reply_len = 48
+params = SamplingParams(temperature=0.0, max_tokens=reply_len, ignore_eos=True)
 replies_by_pool, preemptions = {}, {}
-for planned_reply in (64, 32, 0):
+for planned_reply in (reply_len, 0):
     blocks = sum(math.ceil((len(prompt) + planned_reply) / 16) for prompt in prompts)
     engine = LLM(model, tokenizer, **in_torch, num_blocks=blocks, enable_prefix_caching=False)
     outputs = engine.generate(prompts, params, use_tqdm=False)
@@ -1004,11 +1050,9 @@ for planned_reply in (64, 32, 0):
     replies_by_pool[planned_reply] = [output.outputs[0].token_ids for output in outputs]
     preemptions[planned_reply] = stats.num_preemptions
     again = stats.num_prefill_tokens - sum(map(len, prompts))
-    print(
-        f"room for {planned_reply:2} tokens of reply: {blocks} blocks, {stats.num_preemptions} preemptions, "
-        f"{again:3} tokens computed again, {stats.num_steps:3} steps"
-    )
-print("same tokens each time:", all(replies == replies_by_pool[64] for replies in replies_by_pool.values()))
+    print(f"room for {planned_reply:2} tokens of reply: {blocks} blocks, {stats.num_steps} steps,")
+    print(f"  {stats.num_preemptions} preemptions, {again} tokens computed again")
+print("same tokens both times:", replies_by_pool[0] == replies_by_pool[reply_len])
 reveal("2.8a", preemptions[0])
 
 # %% [markdown]
@@ -1025,7 +1069,7 @@ reveal("2.8a", preemptions[0])
 # %%
 from cblab.core import SimulatedClock
 
-params = SamplingParams(temperature=0.0, max_tokens=32, ignore_eos=True)
+params = SamplingParams(temperature=0.0, max_tokens=16, ignore_eos=True)
 
 
 def served(max_num_seqs: int, seconds) -> tuple[list[list[int]], float]:
@@ -1044,7 +1088,7 @@ def served(max_num_seqs: int, seconds) -> tuple[list[list[int]], float]:
 
 
 # %% [markdown]
-# **Predict**: 12 requests of 41 + 32 tokens. How many times as fast are they all done with 12 at once, as one
+# **Predict**: 12 requests of 41 + 16 tokens. How many times as fast are they all done with 12 at once, as one
 # after the other?
 
 # %% predict="2.9a"
@@ -1057,13 +1101,14 @@ predict("2.9a", times_as_fast, unit="times")
 times, tokens_of = {}, {}
 for seats in (1, 4, 12):
     tokens_of[seats], times[seats] = served(seats, seconds_of)
-    rate = 12 * 32 / times[seats]
+    rate = 12 * 16 / times[seats]
     same = tokens_of[seats] == tokens_of[1]
     print(f"{seats:2} at once: {times[seats]:5.2f} s, {rate:4.0f} tokens/s, same tokens: {same}")
 
 from cblab.memory import step_seconds as reference_seconds
 
-print("the same time with the reference:", math.isclose(served(12, reference_seconds)[1], times[12]))
+_, by_reference = served(12, reference_seconds)
+print("the same time with the reference:", math.isclose(by_reference, times[12]))
 reveal("2.9a", round(times[1] / times[12], 1))
 
 # %% [markdown]
@@ -1073,13 +1118,14 @@ reveal("2.9a", round(times[1] / times[12], 1))
 # ## 9 · Capacity and price
 #
 # *The second sitting begins here.* How many users fit is blocks over blocks a user. What a million tokens
-# cost is the price of an hour over the tokens of an hour. The price of a GPU hour below is an assumption: put
-# your own.
+# cost is the price of an hour over the tokens of an hour. The prices of a GPU hour below are assumptions, and
+# not offers: put your own.
 
 # %%
 from cblab.memory import max_requests, usd_per_million_tokens
 
-usd_per_hour = 2.00
+prices = {"V100 SXM2 32GB": 0.60, "L4 24GB": 0.80, "A100 SXM 80GB": 2.00, "H100 SXM 80GB": 3.00}
+usd_per_hour = prices[a100.name]
 for name in ("Llama-3-8B", "Llama-2-13b"):
     config = published(name).config
     sizes = step_sizes(ModelConfig.from_dict(config), "bfloat16")
@@ -1092,15 +1138,38 @@ for name in ("Llama-3-8B", "Llama-2-13b"):
         rate = users / seconds_of(sizes, rates(a100), [1] * users, [context] * users)
         single = 1 / seconds_of(sizes, rates(a100), [1], [context])
         print(
-            f"{name:12} {context:5,} tokens: {users:4} users, {rate:7,.0f} tokens/s, "
-            f"{usd_per_million_tokens(usd_per_hour, rate):6.3f} USD per 10⁶; "
-            f"one user alone: {usd_per_million_tokens(usd_per_hour, single):6.2f} USD"
+            f"{name:11} {context:5,} tokens: {users:3} users, {rate:6,.0f} tokens/s, "
+            f"{usd_per_million_tokens(usd_per_hour, rate):.3f} USD per 10⁶; "
+            f"one alone: {usd_per_million_tokens(usd_per_hour, single):.2f} USD"
         )
 
 # %% [markdown]
 # These are ceilings: no engine reaches its bound (you saw above how far this machine stays below it), prompts
-# cost time too, and no service is full around the clock. But they answer the question at the top: the price
-# of a token is set by the batch, and the batch by the memory that is left for keys and values.
+# cost time too, and no service is full around the clock. But they show what decides: the price of a token is
+# set by the batch, and the batch by the memory that is left for keys and values.
+#
+# Now the question at the top, for a Llama-2-13b on one A100:
+
+# %%
+layer_bytes_13b = kv(config_13b, 1, 2) // 40
+for label, bits, sizes in (("16 bits", 16, sizes_13b), ("4 bits", 4 + 16 / 128, sizes_int4)):
+    held_bytes = int(llama_13b * bits / 8)
+    blocks = plan_blocks(a100.memory_bytes, 0.9, held_bytes, 40, layer_bytes_13b, 16)
+    users = max_requests(blocks, 16, 2_048)
+    print(f"weights in {label}, {held_bytes / 1e9:.1f} GB: {users} users of 2,048 tokens fit")
+    for batch in (20, users):
+        seconds = seconds_of(sizes, rates(a100), [1] * batch, [2_048] * batch)
+        usd = usd_per_million_tokens(usd_per_hour, batch / seconds)
+        print(
+            f"  {batch} users: {1e3 * seconds:.1f} ms a step, {batch / seconds:,.0f} tokens/s, "
+            f"{usd:.2f} USD per 10⁶"
+        )
+
+# %% [markdown]
+# So 4-bit weights do change something: the same 20 users get their tokens sooner, more users fit, and a full
+# GPU makes a token for about 0.7 of the price. They change less than their size promises, because keys and
+# values are the larger part of what a step reads; and 40 such users fit neither way: for them the keys and
+# values have to shrink too (section 5). All of it follows from a `config.json`, a data sheet and a price.
 #
 # ### The calculator
 #
@@ -1109,7 +1178,7 @@ for name in ("Llama-3-8B", "Llama-2-13b"):
 # %%
 from cblab.lab.labs.memory_math.calculator import calculator
 
-calculator(usd_per_hour)
+calculator(prices)
 
 # %% [markdown]
 # ## Assessment
@@ -1241,10 +1310,10 @@ def largest_batch(
 ) -> tuple[int, float]:
     """Find the largest batch that may decode together, and dollars for 10⁶ of its tokens.
 
-    model: as for `step_cost`. machine: "memory_bytes", "flop_per_s", "bytes_per_s". Weights, and keys and
-    values of the whole batch at `context_len` tokens a request, take at most the memory; one decode step of
-    all of them takes at most `max_step_s` seconds. Where not even one request will do: `(0, math.inf)`.
-    `step_seconds` is there to be used.
+    model: as for `step_cost`. machine: "memory_bytes", "flop_per_s", "bytes_per_s". Weights, and
+    keys and values of the whole batch at `context_len` tokens a request, take at most the
+    memory; one decode step of all of them takes at most `max_step_s` seconds. Where not even one
+    request will do: `(0, math.inf)`. `step_seconds` is there to be used.
     """
     ### BEGIN SOLUTION
     room = machine["memory_bytes"] - model["weight_bytes"]
@@ -1278,9 +1347,10 @@ def quantize_rows(x: torch.Tensor, bits: int) -> tuple[torch.Tensor, torch.Tenso
     """Store each row as whole numbers of `bits` bits and one scale, symmetric around 0.
 
     x: float32 `[num_rows, row_length]`. bits: at most 8.
-    Returns `(codes, scales)`, int8 `[num_rows, row_length]` and float32 `[num_rows, 1]`: the scale turns the
-    row's largest size into the largest code, 2^(bits-1) - 1, and a row of zeros has scale 1. Codes are
-    rounded to the nearest whole number, and `codes * scales` is about `x`.
+    Returns `(codes, scales)`, int8 `[num_rows, row_length]` and float32 `[num_rows, 1]`: the
+    scale turns the row's largest size into the largest code, 2^(bits-1) - 1, and a row of zeros
+    has scale 1. Codes are rounded to the nearest whole number, and `codes * scales` is about
+    `x`.
     """
     ### BEGIN SOLUTION
     scales = x.abs().amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1)
@@ -1302,7 +1372,8 @@ def with_quantized_layers(bits: int, group_size: int):
     with torch.no_grad():
         for parameter in changed.layers.parameters():
             if parameter.ndim == 2:
-                codes, scales = quantize(parameter.reshape(-1, group_size or parameter.shape[1]), bits)
+                groups = parameter.reshape(-1, group_size or parameter.shape[1])
+                codes, scales = quantize(groups, bits)
                 parameter.copy_((codes * scales).reshape(parameter.shape))
     return changed
 

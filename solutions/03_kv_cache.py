@@ -42,11 +42,14 @@
 # **You need** Python, tensors (shapes, indexing, broadcasting), and a first idea of attention. No GPU and no
 # network. Labs 1 and 2 are not needed.
 #
-# **How it works.** As in lab 1: *predict*, fill in the *blank*, *check*, *measure*. A blank is one line that
-# says `raise NotImplementedError`; put your own lines in its place and change nothing else. An answer must
-# stand alone: besides the functions that its docstring names, it may use only what its own cell and the
-# set-up cell (the next one) define. `hint("3.1")` in a new cell gives the next hint. Where you skip an
-# exercise, the cells after it use the course's own version and say so.
+# **How it works.** As in lab 1: *predict*, fill in the *blank*, *check*, *measure*.
+# - To predict, put a number in the place of the dots and run the cell before the next one. It is kept beside
+#   the notebook.
+# - A blank is one line that says `raise NotImplementedError`; put your own lines in its place and change
+#   nothing else. An answer must stand alone: besides the functions that its docstring names, it may use only
+#   what its own cell and the set-up cell define. The first of the two import cells is the set-up cell.
+# - `hint("3.1")` in a new cell gives the next hint. Where you skip an exercise, the cells after it use the
+#   course's own version and say so.
 
 # %% tags=["setup"]
 import math
@@ -319,7 +322,7 @@ def generate_by_recomputation(prompt: list[int], num_new_tokens: int, work: Work
 
 # %% [markdown]
 # **Predict**: to a prompt of 10 tokens the loop adds 100 new ones. How many tokens go through the model in
-# all?
+# all? (Running it takes some seconds.)
 
 # %% predict="3.3a"
 ### BEGIN SOLUTION
@@ -390,7 +393,7 @@ viz.attention_weights(
 ### BEGIN SOLUTION
 layers_causal = 0
 ### END SOLUTION
-predict("3.4a", layers_causal, unit="layers")
+predict("3.4a", layers_causal, unit="of 5 layers")
 
 # %% [markdown]
 # And if the mask were not causal, so that every token sees every other, as in BERT?
@@ -399,7 +402,7 @@ predict("3.4a", layers_causal, unit="layers")
 ### BEGIN SOLUTION
 layers_without_mask = 4
 ### END SOLUTION
-predict("3.4b", layers_without_mask, unit="layers")
+predict("3.4b", layers_without_mask, unit="of 5 layers")
 
 
 # %%
@@ -638,7 +641,7 @@ print(f"the cache holds {runner.cache.length} tokens in {runner.cache.num_bytes(
 # %% [markdown]
 # **A claim to test.** It is often said that a decoded token costs O(1) with a cache, and for a reply of 100
 # tokens that 5,050 "attention computations" become 100, "50 times fewer". Count it for the case that is
-# meant, a prompt of one token and 100 new ones:
+# meant, a prompt of one token and 100 new ones. The cell takes about ten seconds.
 
 # %%
 bos = [tokenizer.bos_token_id]
@@ -656,7 +659,8 @@ print("same tokens:", same)
 # far smaller. A decoded token is O(1) in the one and O(t) in the other.
 #
 # **Predict** the times, on this machine, with the model's two kinds of work added up: a new token behind
-# 1,024 others takes how many times as long as one behind 64? First by recomputation, then with the cache.
+# 1,024 others takes how many times as long as one behind 64? First by recomputation, then with the cache. The
+# cell that measures them takes about half a minute.
 
 # %% predict="3.6a"
 ### BEGIN SOLUTION
@@ -686,8 +690,8 @@ for _ in range(20):  # in turn, so that whatever else this machine does hits all
         watches[length].milliseconds, step = 0.0, Stopwatch(one.forward)
         step([7], [one.cache.length])
         steps[length].append((step.milliseconds, watches[length].milliseconds))
-by_cache = [min(whole for whole, _ in steps[length]) for length in lengths]
-in_attention = [min(part for _, part in steps[length]) for length in lengths]
+fastest = [min(steps[length]) for length in lengths]  # both numbers of the same step
+by_cache, in_attention = [whole for whole, _ in fastest], [part for _, part in fastest]
 display(reveal("3.6a", round(by_recomputation[-1] / by_recomputation[0], 1)))
 display(reveal("3.6b", round(by_cache[-1] / by_cache[0], 1)))
 viz.cost_per_token(
@@ -698,14 +702,15 @@ viz.cost_per_token(
         "tokens through the model with the cache": [1 for _ in lengths],
     },
     {"recomputed": by_recomputation, "with the cache": by_cache, "of it in attention": in_attention},
-    caption="By recomputation a token costs more the later it comes; with a cache only its attention grows.",
+    caption="Of the work with a cache only attention grows with the length.",
 )
 
 # %% [markdown]
 # By recomputation the time of a token grows with the length, and faster where the pairs of all tokens with
 # all others begin to count. With the cache it grows far more slowly: projections, MLP and the fixed cost of
 # calling some hundred small operations are the same for every token. What grows is attention, which meets one
-# more key each time; in large models with long texts it is what decides (section 10).
+# more key each time; in large models with long texts it is what decides (section 10). On a machine that is
+# busy with other things the whole line moves too.
 #
 # A step of one token does almost no arithmetic. That is why engines put many requests into one step.
 #
@@ -723,7 +728,7 @@ viz.cost_per_token(
 ### BEGIN SOLUTION
 keys_seen = 1
 ### END SOLUTION
-predict("3.7a", keys_seen, unit="keys")
+predict("3.7a", keys_seen, unit="of 8 keys")
 
 
 # %%
@@ -745,16 +750,18 @@ newest = F.scaled_dot_product_attention(*last_two, is_causal=True, enable_gqa=Tr
 by_hand = attend_with(q[-2:], k, v, top_left(2, 6)).transpose(0, 1)
 print("torch's is_causal with 2 queries and 6 keys is that mask:", torch.allclose(newest, by_hand, atol=1e-5))
 broken = generate_with(ModelRunner(attention_top_left, cache_class), prompt, 40)
-print("right: ", repr(tokenizer.decode(story[:40])))
-print("broken:", repr(tokenizer.decode(broken)))
+print("right: ", repr(tokenizer.decode(story[:40])[:84]))
+print("broken:", repr(tokenizer.decode(broken)[:84]))
 
 # %%
+should_see, missing = mask_of(3, 8), mask_of(3, 8) & ~top_left(3, 8)
 viz.ragged_mask_picture(
     top_left(3, 8),
     [0, 3],
     [8],
     labels=["one sequence"],
-    caption="The un-shifted mask: the newest tokens see only the beginning of the text, not even themselves.",
+    caption="The un-shifted mask: the newest tokens see only the beginning of the text, not even themselves. "
+    f"Of {int(should_see.sum())} keys that should be seen, {int(missing.sum())} are not.",
 )
 
 # %% [markdown]
@@ -770,7 +777,8 @@ viz.ragged_mask_picture(
 # - *counted anew*: 1, 2, 3, …, the number of the pass;
 # - *frozen*: 10, 10, 10, …
 #
-# **Predict**: of the first 60 tokens, how many are still the same where every position is *one too far*?
+# **Predict**: of the first 60 tokens, how many are still the same where every position is *one too far*? The
+# cell that runs all five, the right way included, takes about half a minute.
 
 # %% predict="3.7b"
 ### BEGIN SOLUTION
@@ -819,19 +827,19 @@ reveal("3.7b", sum(a == b for a, b in zip(replies["one too far"], story, strict=
 
 # %%
 for way, tokens in replies.items():
-    print(f"{way:12} {tokenizer.decode(tokens)[:88]!r}")
+    print(f"{way:12} {tokenizer.decode(tokens)[:80]!r}")
 
 # %% [markdown]
-# - **One too far** changes nothing that a reader of the replies, or a metric of quality, could see. RoPE
-#   knows distances only: among the reply's tokens they are right, and from the reply to the prompt each is
-#   longer by one. But the logits are not the right ones.
+# - **One too far** changes nothing *here* that a reader of the replies, or a metric of quality, could see.
+#   RoPE knows distances only: among the reply's tokens they are right, and from the reply to the prompt each
+#   is longer by one. But the logits are not the right ones.
 # - **One too near** tells another story, as good as the right one.
 # - **Counted anew** is a little worse by the text, and reads well.
-# - **Frozen** is the only loud one: all new tokens stand on one spot, and their order is lost.
+# - **Frozen** is the only loud one: all new tokens stand on one spot, and their order is nearly lost.
 #
 # So no look at the output finds the first three. They are found by comparing *logits* with a pass without a
-# cache, within a tolerance, which is how this engine is tested. And they add up: a position that is off by
-# one in every turn of a conversation is off by fifty in the end.
+# cache, within a tolerance, which is how this engine is tested. And they add up: a position that goes off by
+# one in every turn of a conversation is off by fifty after fifty turns.
 #
 # The third classic, a length that is advanced once a layer, deserves a section of its own.
 #
@@ -1130,7 +1138,7 @@ viz.slot_strips(
 # **Claims to test.** A widespread text says of a 13-billion-parameter model (40 layers, 40 KV heads of 128,
 # float16): 2,048 tokens of cache are 256 MB, which an "A100 with 900 GB/s" reads in 0.28 ms. And of 32
 # sequences of 1,500 tokens: 9.83 GB, 10.2 ms a step, 3,137 tokens a second. Recompute it. The bandwidths are
-# those in NVIDIA's data sheets: 900 GB/s is the V100's, the A100 80 GB has 2,039 GB/s.
+# those in NVIDIA's data sheets: 900 GB/s is the V100's, the A100 80 GB SXM has 2,039 GB/s.
 
 # %%
 from cblab.memory.kv_cache import kv_bytes_per_token as bytes_per_token
@@ -1142,10 +1150,10 @@ print(
 )
 cache_gb, weights_gb = 32 * 1_500 * per_token_13b / 1e9, 26.0
 print(f"32 sequences of 1,500 tokens: {cache_gb:.1f} GB ({cache_gb * 1e9 / 2**30:.1f} GiB), and not 9.83 GB")
-for name, gb_per_s in (("V100", 900), ("A100 80 GB", 2_039)):
+for name, gb_per_s in (("V100", 900), ("A100 80 GB SXM", 2_039)):
     cache_ms, whole_ms = 1e3 * cache_gb / gb_per_s, 1e3 * (cache_gb + weights_gb) / gb_per_s
     print(
-        f"{name:10} {gb_per_s:5,} GB/s: the cache {cache_ms:4.1f} ms, with {weights_gb:.0f} GB of weights "
+        f"{name:14} {gb_per_s:5,} GB/s: the cache {cache_ms:4.1f} ms, with {weights_gb:.0f} GB of weights "
         f"{whole_ms:4.1f} ms: at most {32 / whole_ms * 1e3:,.0f} tokens a second"
     )
 
@@ -1153,7 +1161,7 @@ for name, gb_per_s in (("V100", 900), ("A100 80 GB", 2_039)):
 # The 256 MB are those of another model (8 KV heads, 32 layers: 131,072 B a token). The 9.83 GB lack a factor
 # of four (K and V, and two bytes a number). The bandwidth is another machine's, and a step also reads the
 # weights. Each looks like a detail: 3,137 tokens a second become about 440, or about 1,000 on the better
-# machine.
+# machine. And that is by bandwidth alone: 65 GB would not fit into a V100.
 #
 # And the cure that is nearest at hand is in the model: with 8 KV heads instead of 40, as newer models of this
 # size have (Qwen3 14B, by its `config.json`), the cache is a fifth.
@@ -1372,7 +1380,8 @@ print(torch.allclose(torch.cat(outputs), windowed, atol=1e-5))
 # *medium · 10 minutes · about 3 lines*
 #
 # Some texts say that the cache has to stay in 16 bits because quantizing it costs too much quality. Measure
-# it: store each key and value in eight bits, with one scale for each token and head.
+# it: store each key and value in eight bits, with one scale for each token and head. The cell that runs the
+# model with it takes about ten seconds.
 
 
 # %% exercise="3.17"

@@ -78,7 +78,8 @@ from cblab.memory.fragmentation import FirstFit, Paged, random_workload, simulat
 # than its answer will have.
 #
 # **Predict** two numbers before you run the simulation. While somebody waits, what share of the slots holds
-# a token under first fit (0 to 1)? And in blocks of 16 slots, taken when a token needs one?
+# a token under first fit (0 to 1)? And in blocks of 16 slots, taken when a token needs one (`keep_free=4`
+# leaves four of them for those that run; section 9)?
 
 # %% predict="4.0a"
 ### BEGIN SOLUTION
@@ -114,11 +115,13 @@ runs = {
 print(f"{sum(request.total_len for request in workload):,} tokens in all")
 for name, run in runs.items():
     print(
-        f"{name:26} {run.mean_use:4.0%} of the slots hold a token, {run.mean_running:4.1f} requests run, "
-        f"{len(run.steps):4} steps, {run.num_copied:6,} rows copied"
+        f"{name:26} {run.mean_use:4.0%} of the slots used, {run.mean_running:4.1f} requests run, "
+        f"{len(run.steps):3} steps, {run.num_copied:5,} rows copied"
     )
+paged = runs["blocks of 16 slots"]
+print(f"in blocks: {paged.num_preemptions} preemptions, {paged.num_recomputed} tokens computed again")
 display(reveal("4.0a", round(runs["first fit"].mean_use, 2)))
-display(reveal("4.0b", round(runs["blocks of 16 slots"].mean_use, 2)))
+display(reveal("4.0b", round(paged.mean_use, 2)))
 reveal("4.0c", runs["first fit with compaction"].num_copied)
 
 # %%
@@ -134,19 +137,21 @@ viz.memory_over_time(
 # - **internal**: room for tokens that never come, because the answer was shorter than allowed;
 # - **external**: white stripes, each too narrow for the next request.
 #
+# The first two have one grey: they cannot be told apart until the request ends.
+#
 # **Two claims to test.** "A contiguous block strategy has no fragmentation, since freed neighbours always
 # coalesce." They do coalesce, in this simulator too: a hole is as long as it can be. Count the steps in
 # which the next request was refused although as many slots as it asked for were free, and look at one of
 # them. And "allocation is O(1), a linear scan": it cannot be both. Count the places that were looked at.
 
 # %%
-first_fit_run, paged_run = runs["first fit"], runs["blocks of 16 slots"]
+first_fit_run = runs["first fit"]
 blocked = [step for step in first_fit_run.steps if step.is_blocked]
 one = max(blocked, key=lambda step: NUM_SLOTS - step.num_reserved)
 print(f"refused with enough slots free: {len(blocked)} of {len(first_fit_run.steps)} steps")
 print(f"at worst {NUM_SLOTS - one.num_reserved} slots were free, the longest hole had {one.largest_hole}")
 print(f"places looked at for {len(workload)} requests: {first_fit_run.num_looked_at:,} by first fit", end="")
-print(f", {paged_run.num_looked_at:,} with a free list (a block is one look)")
+print(f", {paged.num_looked_at:,} with a free list (a block is one look)")
 
 # %% [markdown]
 # **A third claim**: "contiguous allocation wastes 60 to 80 percent of the memory." Here it wasted what you
@@ -302,7 +307,8 @@ for position in range(6, 10):
 # %% [markdown]
 # A request that decodes needs another block every `block_size` tokens. So the call says how many tokens the
 # request has *in all*, and is made again as it grows. It can fail at any time, and must then leave
-# everything as it was: the caller will make room and ask again.
+# everything as it was: the caller will make room and ask again. A request that ends releases its last block
+# first, so that its beginning, which others may share, is given away last (section 7 tells more).
 #
 # **Predict**: blocks of 4, and a request with a prompt of 6 tokens that generates 20. In how many of the 20
 # calls does it get a new block?
@@ -563,7 +569,7 @@ predict("4.4a", blocks_copied, unit="blocks")
 
 # %% exercise="4.4"
 def fork(pool: BlockPool, block_table: list[int]) -> list[int]:
-    """A second table of the same blocks; the pool counts one holder more for each of them."""
+    """A second table of the same blocks, as a *new list*; the pool counts one holder more for each."""
     ### BEGIN SOLUTION
     for block_id in block_table:
         pool.share(block_id)
@@ -579,7 +585,8 @@ def copy_on_write(
     num_tokens: tokens that the sequence has, at least one; the next one goes to position `num_tokens`.
     If that lies in the last block of the table, and others hold this block too (`pool.ref_counts`), then a
     block from the pool takes its place in this table, and this table lets go of the old one.
-    Returns the table, and the copies that the engine has to make, [(old block, new block)]; [] for none.
+    Returns the table, a new list or this one, and the copies that the engine has to make, [(old block, new
+    block)]; [] for none.
     """
     ### BEGIN SOLUTION
     last = block_table[-1]
@@ -598,15 +605,24 @@ make_pool, fork_table, write_safely = best("4.1"), best("4.4", "fork"), best("4.
 num_samples, num_tokens = 4, 50
 pool = make_pool(20)
 samples = {"s0": [pool.take() for _ in range(math.ceil(num_tokens / 16))]}
-moments = [viz.PoolStep("the prompt", dict(samples), {"s0": num_tokens})]
+copies, held, moments = [], {"s0": num_tokens}, []
+
+
+def look(label: str) -> None:
+    """Remember what the samples' tables look like now."""
+    tables = {name: list(table) for name, table in samples.items()}
+    moments.append(viz.PoolStep(label, tables, dict(held)))
+
+
+look("the prompt")
 samples |= {f"s{i}": fork_table(pool, samples["s0"]) for i in range(1, num_samples)}
-moments.append(viz.PoolStep("three forks", dict(samples), dict.fromkeys(samples, num_tokens)))
-copies, held = [], dict.fromkeys(samples, num_tokens)
+held = dict.fromkeys(samples, num_tokens)
+look("three forks")
 for name in samples:
     samples[name], made = write_safely(pool, samples[name], num_tokens, 16)
     copies += made
     held[name] += 1
-    moments.append(viz.PoolStep(f"{name} writes", dict(samples), dict(held)))
+    look(f"{name} writes")
 used = sum(count > 0 for count in pool.ref_counts)
 print(f"copies: {copies}; {used} blocks instead of {num_samples * len(samples['s0'])}")
 display(reveal("4.4a", len(copies)))
@@ -640,13 +656,17 @@ one, other = (keys_and_values(tokens + middle) for tokens in beginnings.values()
 for layer in range(len(one.specs)):
     (keys, values), (other_keys, other_values) = one.read(layer), other.read(layer)
     apart = [(a - b)[EIGHT:].abs().max().item() for a, b in ((keys, other_keys), (values, other_values))]
-    print(f"layer {layer}: keys differ by up to {apart[0]:.1f}, values by up to {apart[1]:.1f}")
+    equal = torch.equal(keys[EIGHT:], other_keys[EIGHT:]) and torch.equal(
+        values[EIGHT:], other_values[EIGHT:]
+    )
+    print(f"layer {layer}: equal {equal!s:5}  keys up to {apart[0]:.1f} apart, values up to {apart[1]:.1f}")
 
 # %% [markdown]
 # In the first layer they are equal (the same tokens at the same positions), and in no layer after it. So a
 # block is named by its tokens *and the hash of the block before it*, its parent: the hash of block i covers
 # everything from the first token on, at a constant cost a block. What else decides the rows belongs into it
-# too: the model, an adapter, and the tenant where customers must not find out about each other's prompts.
+# too: the model (where one pool serves several), an adapter, and the tenant where customers must not find
+# out about each other's prompts.
 #
 # **Only full blocks** have a hash. The content of a partly filled one changes with each token, and whoever
 # found it would write into it.
@@ -1012,10 +1032,11 @@ class BlockManager:
 
         computed_blocks: from `get_computed_blocks`, for a new request; its table begins with them, and they
         are shared before anything is taken from the pool. [] for a request that has blocks.
-        Returns the copies to be made, [(old block, new block)] or [], from `copy_on_write` if `must_copy`;
-        or None, with nothing changed, if all this takes more than `self.pool.num_available` blocks: new ones,
-        one for a copy, and those of the computed ones that nobody holds (they are available now, and will not
-        be). Writes down `self.tables` and `self.num_tokens`.
+        Returns the copies to be made, [(old block, new block)] or [], from `copy_on_write` if `must_copy`
+        (it gets the tokens that the request had so far, before growing); or None, with nothing changed, if
+        all this takes more than `self.pool.num_available` blocks: new ones, one for a copy, and those of the
+        computed ones that nobody holds (they are available now, and will not be). Writes down `self.tables`
+        and `self.num_tokens`.
         """
         ### BEGIN SOLUTION
         table = self.tables.get(request_id, list(computed_blocks))
@@ -1078,7 +1099,7 @@ class BlockManager:
 # one, and yours.
 #
 # **Predict**: what share of all prompt tokens does the prefix cache find (0 to 1)? The instruction is about
-# 50 tokens long, a question 2 to 10.
+# 50 tokens long, a question 2 to 10 (a request that was preempted asks again and counts again).
 
 # %% predict="4.8a"
 ### BEGIN SOLUTION
@@ -1102,10 +1123,10 @@ questions = (
     "The capital of Italy is",
 )
 prompts = [instruction + question for question in questions]
-lengths = [len(tokenizer.encode(text)) for text in prompts]
+prompt_lengths = [len(tokenizer.encode(text)) for text in prompts]
 print(
     f"the instruction has {len(tokenizer.encode(instruction))} tokens, "
-    f"the prompts {min(lengths)} to {max(lengths)}"
+    f"the prompts {min(prompt_lengths)} to {max(prompt_lengths)}"
 )
 small_pool = SETTINGS | {"num_blocks": 32, "block_size": 8, "max_num_seqs": 8}
 
@@ -1176,17 +1197,17 @@ viz.block_pool_picture(
 # once. It is also the reason why instructions belong at the *beginning* of a prompt and the user's name
 # behind them: a prefix ends at the first token that differs.
 #
-# *The second sitting begins here. In a fresh kernel, run the cells above again first; your predictions are
-# kept.*
+# *The second sitting begins here. In a fresh kernel, run the cells above again first (where a check of an
+# exercise that you skipped stops it, go on from the cell below); your predictions are kept.*
 #
 # ## 9 · Out of blocks
 #
 # A contiguous cache refuses at the door. A paged one lets more in than can ever finish together, because
 # most will not need what they may need, and then sometimes runs dry in the middle. There are four things to
-# do, and engines do all of them:
+# do, and most engines do most of them:
 # - **evict** what is only cached (you did);
 # - **preempt**: the request that came last loses its blocks and goes back to the queue. Its rows are
-#   computed again when it returns, or were moved to host memory and are *swapped* back;
+#   computed again when it returns (so does vLLM), or were moved to host memory and are *swapped* back;
 # - **leave room**: admit a newcomer only if some blocks stay free for those that run (a *watermark*);
 # - **refuse** at the door what could never fit, with an error that says why.
 #
@@ -1209,17 +1230,17 @@ openings = (
     "The king had a daughter",
 )
 long_answers = SamplingParams(temperature=0, max_tokens=40, ignore_eos=True)
-runs, trace = {}, Trace()
+answers_by_pool, trace = {}, Trace()
 for num_blocks in (100, 20):
     served = LLM(
         model, tokenizer, parts=yours, trace=trace if num_blocks == 20 else None,
         **(SETTINGS | {"num_blocks": num_blocks, "block_size": 8, "max_num_seqs": 6}),
     )  # fmt: skip
-    runs[num_blocks] = [
+    answers_by_pool[num_blocks] = [
         one.outputs[0].token_ids for one in served.generate(openings, long_answers, use_tqdm=False)
     ]
-print("the same answers as with room for all:", runs[20] == runs[100])
-print("tokens computed:", sum(len(ids) for ids in runs[20]), "were generated,", end=" ")
+print("the same answers as with room for all:", answers_by_pool[20] == answers_by_pool[100])
+print("tokens computed:", sum(len(ids) for ids in answers_by_pool[20]), "were generated,", end=" ")
 print(sum(record.plan.num_tokens for record in trace), "went through the model")
 display(reveal("4.9a", served.engine.stats().num_preemptions))
 viz.timeline(
@@ -1229,20 +1250,22 @@ viz.timeline(
 
 # %% [markdown]
 # How much room should be left? Back to the simulator of section 1, where lost rows are always computed
-# again:
+# again. A step counts the same there however much it computes, so compare the tokens too; "in all" are the
+# requests' own and those computed again.
 
 # %%
 for keep_free in (0, 1, 2, 4, 8, 16):
     run = simulate(workload, Paged(NUM_SLOTS, block_size=16, keep_free=keep_free))
+    computed = sum(request.total_len for request in workload) + run.num_recomputed
     print(
-        f"{keep_free:2} of 48 blocks left free: {run.num_preemptions:3} preemptions, {run.num_recomputed:5,} "
-        f"tokens computed again, {run.mean_use:.0%} of the slots in use, {len(run.steps)} steps"
+        f"{keep_free:2} of 48 left free: {run.num_preemptions:3} preemptions, {run.num_recomputed:5,} tokens "
+        f"computed again, {computed:6,} in all, {run.mean_use:.0%} used, {len(run.steps)} steps"
     )
 
 # %% [markdown]
-# Without a reserve most requests are thrown out once; with a large one the memory stands empty again. In
-# between a few blocks save most of the work and cost few steps. Preemption is a safety net; an engine that
-# preempts in every step is too small, or admits too much.
+# Without a reserve there are 85 preemptions for 120 requests; with a large one the memory stands empty
+# again. In between a few blocks save most of what is computed again and cost few steps. Preemption is a
+# safety net; an engine that preempts in every step is too small, or admits too much.
 #
 # ## 10 · Which block size?
 #
@@ -1331,7 +1354,8 @@ for size in (1, 4, 16, 64, 256):
 # number of tokens modulo 16 is anything from 0 to 15 with equal probability. An entry of a block table is
 # an int32.
 # - `blocks_in_pool`: how many blocks the pool has;
-# - `mean_waste_share`: expected empty slots of a request over the slots that it holds on average, 0 to 1;
+# - `mean_waste_share`: expected empty slots of a request over all slots of its blocks, 0 to 1, for one with
+#   the average number of tokens;
 # - `table_bytes`: the block table of a request with 131,072 tokens, in bytes.
 
 # %% exercise="4.9"
@@ -1413,7 +1437,7 @@ compaction_ms = 2 * 60 * 700 * 131_072 / 1_500e9 * 1_000
 #
 # At noon a service preempts in nearly every step, and the time to the last token has tripled. Somebody
 # suggests to double the block size "so that allocation happens half as often". Say what this would change,
-# what you would look at first, and which two measures you would take, with their price.
+# what you would look at first, and which two remedies you would choose, with their price.
 #
 # <!-- BEGIN SOLUTION -->
 # **Rubric (3 points).**
@@ -1422,7 +1446,7 @@ compaction_ms = 2 * 60 * 700 * 131_072 / 1_500e9 * 1_000
 #   problem.
 # - 1 point: look at how many tokens are computed again, how many requests run, how much of the pool is held
 #   and how much only cached, how long answers are against what was expected.
-# - 1 point: two measures with a price, e.g. a higher watermark or a lower `max_num_seqs` (requests wait
+# - 1 point: two remedies with a price, e.g. a higher watermark or a lower `max_num_seqs` (requests wait
 #   longer for their first token), swapping instead of computing again (host memory and bus traffic; good
 #   for long contexts), KV cache in 8 bits (a little quality), more memory or fewer weights bytes, refusing
 #   at the door (some get an error, the rest a good service).
@@ -1500,9 +1524,9 @@ print(f"after copying {copied} rows: {fit(moved, 768, 200)}")
 # - [ ] I know what must happen to a block's hash when the block is given away, and what happens otherwise.
 # - [ ] I can name four things to do when blocks run out, and the price of each.
 #
-# **What comes next.** Lab 5 writes the attention that reads through the tables, and lab 6 the scheduler
-# that decides who gets blocks. The engine's own manager is `cblab/core/block_manager.py`; you can read it
-# now.
+# **What comes next.** Lab 5 writes the scheduler that decides who gets blocks and what is in the batch of a
+# step, and lab 6 the kernel that reads through the tables. The engine's own manager is
+# `cblab/core/block_manager.py`; you can read it now.
 #
 # **Further reading**
 # - Kwon and others: *Efficient Memory Management for Large Language Model Serving with PagedAttention*,

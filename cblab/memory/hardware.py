@@ -9,7 +9,7 @@ class Hardware:
 
     Attributes:
         name: as its maker writes it.
-        memory_bytes: of its memory; data sheets say GB, 10^9.
+        memory_bytes: of its memory, by the data sheet's GB taken as 10^9; a device may report more.
         bytes_per_s: read from that memory.
         flop_per_s: of dense matrix products in 16-bit numbers (no sparsity).
         source: where the numbers are from.

@@ -91,19 +91,19 @@ PUBLISHED: tuple[PublishedModel, ...] = (
     ),
     PublishedModel(
         "Llama-3-8B",
-        _config(128256, 4096, 14336, 32, 32, 8),
+        _config(128256, 4096, 14336, 32, 32, 8, max_position_embeddings=8192),
         8_030_261_248,
         f"{_HUB}/meta-llama/Meta-Llama-3-8B",
     ),
     PublishedModel(
         "Llama-3-70B",
-        _config(128256, 8192, 28672, 80, 64, 8),
+        _config(128256, 8192, 28672, 80, 64, 8, max_position_embeddings=8192),
         70_553_706_496,
         f"{_HUB}/meta-llama/Meta-Llama-3-70B",
     ),
     PublishedModel(
         "Llama-3.2-1B",
-        _config(128256, 2048, 8192, 16, 32, 8, head_dim=64, **_TIED),
+        _config(128256, 2048, 8192, 16, 32, 8, head_dim=64, max_position_embeddings=131072, **_TIED),
         1_235_814_400,
         f"{_HUB}/meta-llama/Llama-3.2-1B",
     ),

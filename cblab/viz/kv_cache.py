@@ -110,7 +110,7 @@ def cost_per_token(
     caption: str,
 ) -> Picture:
     """Two panels over the length of the sequence, both logarithmic: work counted, and time measured in ms."""
-    figure, (left, right) = new_figure(8.8, 4.0, columns=2)
+    figure, (left, right) = new_figure(8.8, 4.6, columns=2)
     for axis, lines, y, title in (
         (left, counted, "tokens or pairs for one new token", "Counted"),
         (right, measured, "milliseconds for one new token", "Measured on this machine"),
@@ -126,9 +126,9 @@ def cost_per_token(
         axis.yaxis.set_major_formatter(
             FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
         )
-        axis.legend(fontsize=8.5, frameon=False, loc="upper left")
-        low, high = axis.get_ylim()
-        axis.set_ylim(low, high * (high / low) ** 0.42)  # room for the legend
+        values = [value for line in lines.values() for value in line]
+        axis.set_ylim(min(values) / 1.5, max(values) * 1.5)
+        axis.legend(fontsize=8.5, frameon=False, loc="upper left", bbox_to_anchor=(-0.02, -0.19))
     ends = [
         f"{label}: {values[0]:,.3g} at {lengths[0]}, {values[-1]:,.3g} at {lengths[-1]}"
         for lines in (counted, measured)

@@ -23,7 +23,10 @@ _BLOCKS = (
         "4.1",
         "A pool that counts holders",
         symbols={"BlockPool": f"{_POOLS}:BlockPool"},
-        parts=(Part("free list and counts", 3, counting.check_block_pool),),
+        parts=(
+            Part("free list and counts", 2, counting.check_counting),
+            Part("refusals", 1, counting.check_refusals),
+        ),
         minutes=5,
         difficulty="easy",
         lines=12,

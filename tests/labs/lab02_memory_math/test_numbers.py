@@ -9,7 +9,19 @@ from cblab.lab.exercise import Exercise
 from cblab.lab.labs.lab02_memory_math import EXERCISES
 from cblab.lab.local import LocalExecutor
 from cblab.lab.trial import CheckFailed, Trial
-from cblab.memory import hardware, kv_cache_bytes, published, quantized_bytes, training_bytes
+from cblab.memory import (
+    hardware,
+    kv_cache_bytes,
+    max_requests,
+    num_kv_blocks,
+    published,
+    quantized_bytes,
+    rates,
+    step_seconds,
+    step_sizes,
+    training_bytes,
+)
+from cblab.model.config import ModelConfig
 from tests.labs.edit import solution
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
@@ -55,3 +67,22 @@ def test_what_the_prose_says_of_one_model_and_another() -> None:
     assert min(hardware(name).ridge for name in ("V100 SXM2 32GB", "A100 SXM 80GB", "H100 SXM 80GB")) > 100
     weights_and_cache = 2 * 13_015_864_320 + 32 * kv_cache_bytes(published("Llama-2-13b").config, 1_500, 2)
     assert weights_and_cache > hardware("V100 SXM2 32GB").memory_bytes
+
+
+def test_the_answer_to_the_opening_question() -> None:
+    a100, sizes = (
+        hardware("A100 SXM 80GB"),
+        step_sizes(ModelConfig.from_dict(published("Llama-2-13b").config), "bfloat16"),
+    )
+    assert round(sizes["weight_bytes"] / 1e9, 1) == 25.7  # what a step reads
+    assert sizes["weight_bytes"] < 20 * 2_048 * sizes["kv_bytes_per_token"]
+    seconds_a_token = []
+    for bits in (16, 4 + 16 / 128):
+        stored = int(13_015_864_320 * bits / 8)
+        blocks = num_kv_blocks(a100.memory_bytes, 0.9, stored, sizes["kv_bytes_per_token"], 16)
+        users = max_requests(blocks, 16, 2_048)
+        assert 20 < users < 40
+        read = {**sizes, "weight_bytes": int(sizes["matmul_parameters"] * bits / 8)}
+        seconds_a_token.append(step_seconds(read, rates(a100), [1] * users, [2_048] * users) / users)
+    assert round(seconds_a_token[1] / seconds_a_token[0], 1) == 0.7
+    assert round(81_559 * 2**20 / 1e9, 1) == 85.5

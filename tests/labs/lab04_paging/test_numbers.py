@@ -69,10 +69,10 @@ def test_the_workload_is_the_one_that_the_prose_describes() -> None:
 
 
 def test_a_reserve_trades_preemptions_for_empty_memory() -> None:
-    """Section 9: without a reserve most are thrown out once, a large one leaves the memory empty."""
+    """Section 9: without a reserve 85 are thrown out, a large one leaves the memory empty."""
     workload = random_workload(7, 120, prompt_lens=(8, 60), output_lens=(4, 80), spare_lens=(0, 60))
     none, some, large = (simulate(workload, Paged(768, block_size=16, keep_free=one)) for one in (0, 4, 16))
-    assert none.num_preemptions > len(workload) / 2
+    assert f"there are {none.num_preemptions} preemptions for {len(workload)} requests" in SOURCE
     assert some.num_recomputed < none.num_recomputed / 3
     assert len(some.steps) < 1.05 * len(none.steps)
     assert large.mean_use < some.mean_use - 0.15

@@ -12,6 +12,7 @@ from cblab.attention.masks import causal_mask
 from cblab.lab.labs.diagnose import Wrong, diagnose_function
 from cblab.lab.labs.kv_cache import reference
 from cblab.lab.labs.kv_cache.cases import CLOSE, randn, spelled
+from cblab.lab.protocol import StudentError
 from cblab.lab.trial import Trial
 
 _INF = float("inf")
@@ -228,6 +229,15 @@ _ATTENTION_WRONGS = (
     Wrong(
         "The heads of a query are joined: keep `[num_queries, num_heads, head_dim]`.",
         lambda *args: _attending()(*args).flatten(1),
+    ),
+    Wrong(
+        "There are more query heads than KV heads, and torch does not know which belong together: bring the "
+        "query heads together with their KV heads first.",
+        matches=lambda args, want, got: (
+            isinstance(got, StudentError)
+            and "RuntimeError" in got.type_names
+            and args[0].shape[1] != args[1].shape[1]
+        ),
     ),
 )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from cblab.lab.labs.diagnose import Wrong, diagnose
 from cblab.lab.labs.kv_cache.caches import BatchKVCache
 from cblab.lab.labs.kv_cache.cases import randn
-from cblab.lab.labs.kv_cache.sequence_cache import Step, snapshot, spelled_session
+from cblab.lab.labs.kv_cache.sequence_cache import Step, shown_session, snapshot, spelled_session
 from cblab.lab.protocol import BlankError, StudentError
 from cblab.lab.trial import Trial
 
@@ -191,7 +191,7 @@ _WRONGS = (
         _share(lambda lengths, room: 100 * sum(lengths) / (len(lengths) * room)),
     ),
     Wrong(
-        "`utilisation` is the share of empty slots: of those that hold a token.",
+        "`utilisation` is the share of empty slots: count those that hold a token.",
         _share(lambda lengths, room: 1 - sum(lengths) / (len(lengths) * room)),
     ),
     Wrong(
@@ -199,7 +199,7 @@ _WRONGS = (
         _share(lambda lengths, room: sum(map(bool, lengths)) / len(lengths)),
     ),
     Wrong(
-        "`utilisation` is that of the longest row: of all rows.",
+        "`utilisation` is that of the longest row: it is asked for over all rows together.",
         _share(lambda lengths, room: max(lengths) / room),
     ),
     Wrong(
@@ -265,4 +265,5 @@ def check_batch_cache(t: Trial) -> None:
         _WRONGS,
         spell=spelled_session("BatchKVCache"),
         abs_=1e-9,
+        show=shown_session("BatchKVCache", abs_=1e-9),
     )

@@ -12,6 +12,8 @@ from cblab.lab.labs.diagnose import Args, Wrong, diagnose
 from cblab.lab.labs.kv_cache.caches import KVCache
 from cblab.lab.labs.kv_cache.cases import CLOSE, randn
 from cblab.lab.labs.kv_cache.reference import apply_rope, attention, cached_attention
+from cblab.lab.labs.kv_cache.sequence_cache import where
+from cblab.lab.protocol import StudentError
 from cblab.lab.trial import Trial
 
 _LAYERS = 2
@@ -81,6 +83,29 @@ def _read_first(cache: KVCache, layer: int, q: Tensor, k: Tensor, v: Tensor, pos
     return attention(apply_rope(q, positions), keys, values, causal_mask(len(q), len(keys)))
 
 
+def _turned_by_the_newest(
+    cache: KVCache, layer: int, q: Tensor, k: Tensor, v: Tensor, positions: Tensor
+) -> Tensor:
+    cache.write(layer, k, v)
+    keys, values = cache.read(layer)
+    mask = causal_mask(len(q), len(keys))
+    return attention(apply_rope(q, positions), apply_rope(keys, positions), values, mask)
+
+
+def _joined(read_again: bool) -> Callable[..., Tensor]:
+    """A layer that writes old and new tokens behind the old ones."""
+
+    def one(cache: KVCache, layer: int, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:
+        old_keys, old_values = cache.read(layer)
+        keys, values = torch.cat((old_keys, apply_rope(k, positions))), torch.cat((old_values, v))
+        cache.write(layer, keys, values)
+        if read_again:
+            keys, values = cache.read(layer)
+        return attention(apply_rope(q, positions), keys, values, causal_mask(len(q), len(keys)))
+
+    return one
+
+
 def _count_tokens(cache: KVCache, num_new: int) -> None:
     cache.advance(num_new)
 
@@ -109,6 +134,21 @@ _WRONGS = (
     Wrong(
         "The keys are written unturned and turned only in their own pass: the next one reads them unturned.",
         _session(_stored_unturned),
+    ),
+    Wrong(
+        "The keys are turned after reading, by the positions of the new tokens: in a decode pass all old "
+        "keys get the newest position. Turn before writing.",
+        _session(_turned_by_the_newest),
+    ),
+    Wrong(
+        "Old and new tokens are joined here and written as a whole: `write` gets the new tokens only; it "
+        "puts them behind `length` itself.",
+        _session(_joined(read_again=False)),
+    ),
+    Wrong(
+        "What is read holds the old tokens twice, for they were written again with the new ones: `write` "
+        "gets the new tokens only, and puts them behind `length` itself.",
+        _session(_joined(read_again=True)),
     ),
     Wrong(
         "`positions` is not used, tokens are counted from 0 in each pass: a decoded token is at the end.",
@@ -163,6 +203,11 @@ _WRONGS = (
         "The mask is square, as many columns as queries: it needs one for every key in the cache.",
         _layer(mask=lambda queries, keys: causal_mask(queries, queries)),
     ),
+    Wrong(
+        "The mask needs a row for each query, and here it has one for each key in the cache: the queries are "
+        "those of the new tokens alone.",
+        _layer(mask=lambda queries, keys: causal_mask(keys, keys)),
+    ),
 )
 
 
@@ -170,6 +215,24 @@ def _spelled(args: Args) -> str:
     heads, passes = args
     sizes = ", ".join(str(len(positions)) for positions, _ in passes)
     return f"cached_attention in {_LAYERS} layers, passes of {sizes} new tokens, {heads[0]} KV heads"
+
+
+def _shown(args: Args, want: list[Any], got: Any) -> str:
+    """Which call of a session gives the first wrong result, or what the cache then holds."""
+    text, passes = f"`{_spelled(args)}`", args[1]
+    if isinstance(got, StudentError):
+        return f"{text} raised {got}."
+    for index, (one, other) in enumerate(zip(got, want, strict=True)):
+        found = where(one, other, 10 * CLOSE)
+        if found is None:
+            continue
+        number, layer = divmod(index, _LAYERS)
+        if number < len(passes):
+            call = f"cached_attention(cache, {layer}, q, k, v, {passes[number][0].tolist()})"
+            return f"{text}: result {index + 1} (pass {number + 1}, layer {layer}), `{call}`: {found}"
+        call = f"read({layer})" if number == len(passes) else "length"
+        return f"{text}: after all passes, `cache.{call}`: {found}"
+    return f"{text}: {got!r}"
 
 
 def check_layer(t: Trial) -> None:
@@ -215,4 +278,5 @@ def check_layer(t: Trial) -> None:
         _WRONGS,
         spell=_spelled,
         abs_=10 * CLOSE,
+        show=_shown,
     )

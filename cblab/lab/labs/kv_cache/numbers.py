@@ -171,8 +171,11 @@ AT_END = number(
     "utilisation_at_end",
     MEAN / MAX_LENGTH,
     [
-        (100 * MEAN / MAX_LENGTH, "`utilisation_at_end` is in percent: a share from 0 to 1."),
-        (1 - MEAN / MAX_LENGTH, "That is the share of empty slots: of those that hold a token."),
+        *(
+            (percent, "`utilisation_at_end` is in percent: it is a share from 0 to 1, so divide by 100.")
+            for percent in (100 * MEAN / MAX_LENGTH, 20, 21)
+        ),
+        (1 - MEAN / MAX_LENGTH, "That is the share of empty slots: count those that hold a token."),
         (MAX_LENGTH / MEAN, "`utilisation_at_end` is upside down: a share is at most 1."),
         (MEAN / SLOTS, "That is one sequence in the whole memory: all rows are in use."),
         (MEAN / 2 / MAX_LENGTH, "That is the mean over a request's life: at its end it holds 420 tokens."),

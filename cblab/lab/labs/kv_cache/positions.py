@@ -22,13 +22,15 @@ def _turning(
     unit: float = 1.0,
     signs: tuple[int, int] = (-1, 1),
     interleaved: bool = False,
+    over_heads: bool = True,
     join: Callable[[Tensor, Tensor], Tensor] = lambda one, two: torch.cat((one, two), dim=-1),
 ) -> Callable[..., Tensor]:
     """RoPE with a defect; signs: of the two products with the sine."""
 
     def apply_rope(x: Tensor, positions: Tensor, theta: float = 10_000.0) -> Tensor:
         half = x.shape[-1] // 2
-        angles = (places(positions)[:, None] * base(theta) ** exponents(half))[:, None] * unit
+        angles = places(positions)[:, None] * base(theta) ** exponents(half) * unit
+        angles = angles[:, None] if over_heads else angles
         first, second = (x[..., ::2], x[..., 1::2]) if interleaved else (x[..., :half], x[..., half:])
         cos, sin = angles.cos(), angles.sin()
         one, two = first * cos + signs[0] * second * sin, second * cos + signs[1] * first * sin
@@ -113,6 +115,11 @@ _ROPE_WRONGS = (
     ),
     Wrong(
         "The angle depends on the head, not on the token: positions go with the first dimension.", _by_head
+    ),
+    Wrong(
+        "The angles lack the heads' dimension: `[num_tokens, half]` does not line up with `[num_tokens, "
+        "num_heads, half]`. Put a dimension of 1 in between (`[:, None]`).",
+        _turning(over_heads=False),
     ),
     Wrong("The cosines and sines were added to x: x is turned by them.", _added),
 )

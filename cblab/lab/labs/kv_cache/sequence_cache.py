@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from cblab.lab.codec import decode, encode
+from cblab.lab.compare import difference
 from cblab.lab.labs.diagnose import Args, Wrong, diagnose
 from cblab.lab.labs.kv_cache.caches import KVCache
 from cblab.lab.labs.kv_cache.cases import randn, written
+from cblab.lab.protocol import StudentError
 from cblab.lab.trial import Trial
 
 Step = tuple[Any, ...]
@@ -63,14 +65,56 @@ def spelled_session(name: str) -> Callable[[Args], str]:
 
     def spell(args: Args) -> str:
         sizes, steps = args
-        lines = [f"c = {name}({', '.join(map(str, sizes))})"]
-        for step in steps:
-            inside = ", ".join(map(written, step[1:]))
-            lines.append(f"c.{step[0]}({inside})" if step[0] not in ("length",) else "c.length")
+        lines = [f"c = {name}({', '.join(map(str, sizes))})", *map(_spelled_step, steps)]
         text = "; ".join(lines[:7])
         return text if len(lines) <= 7 else f"{text}; …"
 
     return spell
+
+
+def _spelled_step(step: Step) -> str:
+    return "c.length" if step[0] == "length" else f"c.{step[0]}({', '.join(map(written, step[1:]))})"
+
+
+def where(got: Any, want: Any, abs_: float) -> str | None:
+    """Where a result differs: a pair is one of keys and values."""
+    if isinstance(want, tuple) and isinstance(got, tuple) and len(got) == len(want) == 2:
+        for name, one, other in zip(("keys", "values"), got, want, strict=True):
+            found = difference(one, other, 0.0, abs_)
+            if found is not None:
+                return f"{name}: {found}"
+        return None
+    return difference(got, want, 0.0, abs_)
+
+
+def shown_session(name: str, abs_: float = 0.0) -> Callable[[Args, list[Any], Any], str]:
+    """Which step of a session gives the first wrong result; the name of an error stands for a refusal."""
+
+    def show(args: Args, want: list[Any], got: Any) -> str:
+        text, steps = f"`{spelled_session(name)(args)}`", args[1]
+        if isinstance(got, StudentError):
+            return f"{text} raised {got}."
+        if len(got) != len(want):
+            return f"{text} gave {len(got)} results, {len(want)} were expected: does a method lack `return`?"
+        places = [place for place, step in enumerate(steps) if step[0] not in ("write", "advance")]
+        for number, (place, one, other) in enumerate(zip(places, got, want, strict=True), start=1):
+            found = where(one, other, abs_)
+            if found is not None:
+                done = sum(step[0] == "advance" for step in steps[:place])
+                after = f"after {done} complete pass{'' if done == 1 else 'es'}"
+                call = f"result {number} ({after}), `{_spelled_step(steps[place])}`"
+                return f"{text}: {call}{_said(steps[place][0], one, other, found)}"
+        return text
+
+    return show
+
+
+def _said(method: str, got: Any, want: Any, found: str) -> str:
+    """What is wrong with one result; a string is the name of the error that the call raised."""
+    if isinstance(want, str):
+        ended = f"raised a {got}" if isinstance(got, str) else "returned"
+        return f": {method} {ended}; a {want} was expected"
+    return f": {method} raised a {got}" if isinstance(got, str) else f": {found}"
 
 
 def defect(base: type, **methods: Callable[..., Any]) -> Callable[..., list[Any]]:
@@ -253,4 +297,5 @@ def check_cache(t: Trial) -> None:
         session(KVCache),
         _WRONGS,
         spell=spelled_session("KVCache"),
+        show=shown_session("KVCache"),
     )

@@ -41,9 +41,13 @@ def _cache(
             numbers = both * config["hidden_size"]
         if config.get("kv_lora_rank") and latent != "ignored":
             rank, rope = config["kv_lora_rank"], config["qk_rope_head_dim"]
-            numbers = {"both": rank + rope, "rank": rank, "rope": rope, "per head": rank + kv_heads * rope}[
-                latent
-            ]
+            numbers = {
+                "both": rank + rope,
+                "rank": rank,
+                "rope": rope,
+                "per head": rank + kv_heads * rope,
+                "rank twice": 2 * rank + rope,
+            }[latent]
             numbers *= latent_times
         limit = config.get("sliding_window")
         num_layers = config["num_hidden_layers"] if layers else 1
@@ -87,6 +91,10 @@ _WRONGS = (
     Wrong(
         "Twice the latent vector: multi-head latent attention keeps one, from which K and V are both made.",
         _cache(latent_times=2),
+    ),
+    Wrong(
+        "The latent vector is counted for K and again for V, the rotary key once: the one vector makes both.",
+        _cache(latent="rank twice"),
     ),
     Wrong(
         "The rotary key is missing: beside the latent vector, `qk_rope_head_dim` numbers are kept.",

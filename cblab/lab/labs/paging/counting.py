@@ -1,10 +1,15 @@
 """Checks of exercise 4.1: a pool of blocks that counts their holders."""
 
+import contextlib
 import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from cblab.lab.labs.paging.play import Op, diagnose_play
+from cblab.lab.compare import same, shown
+from cblab.lab.labs.diagnose import Args, Wrong, diagnose
+from cblab.lab.labs.paging.play import Call, Op, diagnose_play, on_handle, on_object
 from cblab.lab.labs.paging.pools import BlockPool
+from cblab.lab.protocol import StudentError
 from cblab.lab.trial import Trial
 
 
@@ -176,20 +181,91 @@ _WRONGS = (
 )
 
 
-def check_block_pool(t: Trial) -> None:
-    """Exercise 4.1."""
+def check_counting(t: Trial) -> None:
+    """Exercise 4.1, with calls that are all allowed."""
 
     def draw(rng: random.Random) -> tuple[tuple[int], list[Op]]:
         num_blocks = rng.randint(1, 5)
-        methods = rng.choices(("take", "share", "release"), (4, 2, 4), k=18)
-        return (num_blocks,), [
-            (one,) if one == "take" else (one, rng.randrange(num_blocks)) for one in methods
-        ]
+        pool, script = BlockPool(num_blocks), list[Op]()
+        for _ in range(18):
+            held = [block_id for block_id, count in enumerate(pool.ref_counts) if count]
+            weights = (4 if pool.free else 0, 2 if held else 0, 4 if held else 0)
+            (method,) = rng.choices(("take", "share", "release"), weights)
+            script.append((method,) if method == "take" else (method, rng.choice(held)))
+            on_object(pool)(*script[-1])
+        return (num_blocks,), script
 
     immediate: list[tuple[tuple[int], list[Op]]] = [
         ((3,), [("take",), ("take",), ("release", 0), ("take",), ("take",)]),
         ((2,), [("take",), ("share", 0), ("share", 0), ("release", 0), ("release", 0), ("release", 0)]),
-        ((1,), [("take",), ("take",), ("release", 0), ("release", 0), ("share", 0), ("take",)]),
-        ((4,), [("take",), ("take",), ("take",), ("release", 2), ("release", 0), ("take",), ("take",)]),
+        ((4,), [*3 * [("take",)], ("release", 2), ("release", 0), ("take",), ("take",)]),
     ]
     diagnose_play(t, "BlockPool", t.cases(immediate, draw, 10), BlockPool, _WRONGS)
+
+
+Refusal = tuple[str, Any, Any]  # the call as typed, what came of it, and the state if it has changed
+
+
+def _refusals(call: Call, num_blocks: int, order: Sequence[int]) -> list[Refusal]:
+    """Try what must be refused: taking when all blocks are held, then sharing and releasing free ones.
+
+    order: the blocks, as they become free. Nothing here depends on which block is given out first.
+    """
+    found: list[Refusal] = []
+
+    def attempt(method: str, *args: int) -> None:
+        before = call("state")
+        try:
+            outcome = call(method, *args)
+        except ValueError:
+            outcome = "raised ValueError"
+        after = call("state")
+        found.append((f"{method}({', '.join(map(str, args))})", outcome, None if after == before else after))
+
+    def allowed(method: str, *args: int) -> None:
+        with contextlib.suppress(ValueError):
+            call(method, *args)
+
+    for _ in range(num_blocks):
+        allowed("take")
+    attempt("take")
+    for block_id in order:
+        allowed("release", block_id)
+        attempt("release", block_id)
+        attempt("share", block_id)
+    return found
+
+
+def check_refusals(t: Trial) -> None:
+    """Exercise 4.1, with calls that must raise a ValueError and change nothing."""
+
+    def play(made: type) -> Callable[..., list[Refusal]]:
+        return lambda num_blocks, order: _refusals(on_object(made(num_blocks)), num_blocks, order)
+
+    def students(num_blocks: int, order: Sequence[int]) -> list[Refusal]:
+        return _refusals(on_handle(t, t.new("BlockPool", num_blocks)), num_blocks, order)
+
+    def draw(rng: random.Random) -> tuple[int, list[int]]:
+        num_blocks = rng.randint(1, 5)
+        return num_blocks, rng.sample(range(num_blocks), num_blocks)
+
+    diagnose(
+        t,
+        students,
+        t.cases([(1, [0]), (3, [1, 0])], draw, 10),
+        play(BlockPool),
+        [Wrong(message, play(made)) for message, made in _WRONGS],
+        spell=lambda args: f"BlockPool({args[0]})",
+        show=_shown,
+    )
+
+
+def _shown(args: Args, want: Sequence[Refusal], got: Any) -> str:
+    """The first call that was not refused, or that left a trace."""
+    name = f"`BlockPool({args[0]})`"
+    if isinstance(got, StudentError):
+        return f"{name}: {got}"
+    call, outcome, state = next(one for one, other in zip(got, want, strict=True) if not same(one, other))
+    where = "when every block is held" if call == "take()" else "for a free block"
+    left = f" and left {shown(state, 120)}" if state is not None else ""
+    return f"{name}: `{call}` {where} gave {shown(outcome, 80)}{left}; expected a ValueError and no change."

@@ -32,6 +32,10 @@ class _Step(BlockManager):
         for block_id in computed:
             self.pool.share(block_id)
 
+    def before(self, request_id: str, num_tokens: int) -> int:
+        """The tokens that copying on write is told."""
+        return self.num_tokens[request_id]
+
     def first_table(self, computed: Sequence[int]) -> list[int]:
         """The table with which a new request begins."""
         return list(computed)
@@ -57,7 +61,8 @@ class _Step(BlockManager):
         self.reference(computed_blocks)
         copies: Copies = []
         if must_copy:
-            table, copies = copy_on_write(self.pool, table, self.num_tokens[request_id], self.block_size)
+            held = self.before(request_id, num_tokens)
+            table, copies = copy_on_write(self.pool, table, held, self.block_size)
         new_blocks = [self.pool.take() for _ in range(num_new)]
         self.tables[request_id] = table + new_blocks
         self.note(request_id, num_tokens)
@@ -115,6 +120,11 @@ class _CopyNotCounted(_Step):
 class _NeverCopies(_Step):
     def must_copy(self, request_id: str, num_tokens: int) -> bool:
         return False
+
+
+class _CopiesByTheNewTotal(_Step):
+    def before(self, request_id: str, num_tokens: int) -> int:
+        return num_tokens
 
 
 class _NotReferenced(_Step):
@@ -210,6 +220,11 @@ _WRONGS: tuple[tuple[str, type], ...] = (
         "A shared, partly filled block is written without a copy: the other request reads your tokens.",
         _NeverCopies,
     ),
+    (
+        "`copy_on_write` is told the new total: it asks for the tokens that the request had so far, before "
+        "growing.",
+        _CopiesByTheNewTotal,
+    ),
     ("The computed blocks are in the table without being shared: their counts stay behind.", _NotReferenced),
     ("The computed blocks are not used: a new request's table begins with them.", _HitsUnused),
     (
@@ -283,6 +298,11 @@ def _immediate() -> list[tuple[tuple[int, int], list[Op]]]:
                 *(("allocate_slots", name, count, []) for count in (7, 8, 9) for name in "ab"),
                 ("free", "a"),
             ],
+        ),
+        (
+            (6, 4),
+            [("serve", "a", _ONE[:7]), ("fork", "a", "b")]
+            + [("allocate_slots", name, 8, []) for name in "ab"],
         ),
         (
             (3, 4),

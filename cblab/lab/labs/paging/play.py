@@ -65,7 +65,7 @@ def diagnose_play(
         return lambda args, script: history(on_object(made(*args)), script, expand)
 
     def students(args: Args, script: Sequence[Op]) -> list[Entry]:
-        return history(_on_handle(t, t.new(cls, *args)), script, expand)
+        return history(on_handle(t, t.new(cls, *args)), script, expand)
 
     diagnose(
         t,
@@ -78,7 +78,9 @@ def diagnose_play(
     )
 
 
-def _on_handle(t: Trial, handle: Handle) -> Call:
+def on_handle(t: Trial, handle: Handle) -> Call:
+    """`call` for an object of the student's; a ValueError there is one here."""
+
     def call(method: str, *args: Any) -> Any:
         try:
             return t.executor.method(handle, method, *args)

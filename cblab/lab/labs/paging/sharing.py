@@ -6,6 +6,7 @@ from typing import Any
 
 from cblab.lab.codec import Handle
 from cblab.lab.labs.diagnose import Args, Wrong, diagnose
+from cblab.lab.labs.paging import tables
 from cblab.lab.labs.paging.pools import BlockPool
 from cblab.lab.labs.paging.tables import copy_on_write, fork
 from cblab.lab.trial import Trial
@@ -125,6 +126,22 @@ def check_fork(t: Trial) -> None:
         spell=_spelled("fork"),
         results=_RESULTS,
     )
+    _expect_a_list_of_its_own(t)
+
+
+def _expect_a_list_of_its_own(t: Trial) -> None:
+    """What is added to the child's table must not appear in the parent's, which stays with the student."""
+    pool = _prepared_remotely(t, 8, [("take", 3)])
+    # With blocks of one slot the slots are the table: a list over there, to be handed over as it is.
+    table = t.call(f"{tables.__name__}:slot_mapping", [0, 1, 2], 0, 3, 1, result="handle")
+    child = t.call("fork", pool, table, result="handle")
+    t.method(child, "append", 7)
+    after = t.method(table, "copy")
+    if after != [0, 1, 2]:
+        t.fail(
+            "Both requests have one list: what one adds, the other has too. Return a new list. (After "
+            f"`child = fork(pool, table)` and `child.append(7)`, `table` is {after}; expected [0, 1, 2].)"
+        )
 
 
 Copied = tuple[list[int], list[Any]]

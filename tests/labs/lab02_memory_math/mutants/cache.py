@@ -48,6 +48,11 @@ KV_CACHE_BYTES = [
         "Twice the latent vector",
     ),
     (
+        "latent vector twice, rotary key once",
+        edited("2.5", (_LATENT, 'numbers = 2 * config["kv_lora_rank"] + config["qk_rope_head_dim"]')),
+        "counted for K and again for V",
+    ),
+    (
         "no rotary key",
         edited("2.5", (_LATENT, 'numbers = config["kv_lora_rank"]')),
         "The rotary key is missing",

@@ -125,6 +125,7 @@ ATTENTION = [
     ),
     ("heads first", edited("3.2", ("khd->qhd", "khd->hqd")), "Heads come first"),
     ("joined", edited("3.2", (_SUM, f"{_SUM}.flatten(1)")), "The heads of a query are joined"),
+    ("groups not matched", edited("3.2", (_REPEAT, "")), "bring the query heads together with their KV"),
 ]
 
 _FREQUENCIES = "theta ** (-torch.arange(half) / half)"
@@ -193,6 +194,11 @@ ROPE = [
         "pairs from one",
         edited("3.3", (_FREQUENCIES, "theta ** (-torch.arange(1, half + 1) / half)")),
         "The pairs are counted from 1",
+    ),
+    (
+        "no dimension for the heads",
+        edited("3.3", ("(positions[:, None] * frequencies)[:, None]", "positions[:, None] * frequencies")),
+        "The angles lack the heads' dimension",
     ),
     ("one speed", edited("3.3", (_FREQUENCIES, "torch.ones(half)")), "All pairs turn equally fast"),
     ("fixed theta", edited("3.3", ("theta **", "10_000.0 **")), "`theta` is not used"),

@@ -205,6 +205,44 @@ LAYER = [
         "The mask is not shifted",
     ),
     ("square", edited("3.6", (_MASK, "causal_mask(len(q), len(q))")), "The mask is square"),
+    (
+        "a row for each key",
+        edited("3.6", (_MASK, "causal_mask(len(keys), len(keys))")),
+        "The mask needs a row for each query",
+    ),
+    (
+        "turned by the newest positions",
+        edited(
+            "3.6",
+            (_TURN, "q = apply_rope(q, positions)"),
+            (_READ_ALL, f"{_READ_ALL}\nkeys = apply_rope(keys, positions)"),
+        ),
+        "turned after reading, by the positions of the new tokens",
+    ),
+    (
+        "joined and written",
+        edited(
+            "3.6",
+            (_WRITE, "keys, values = cache.read(layer)"),
+            (
+                f"{_READ_ALL}\nmask",
+                "keys, values = torch.cat((keys, k)), torch.cat((values, v))\n"
+                "cache.write(layer, keys, values)\nmask",
+            ),
+        ),
+        "Old and new tokens are joined here",
+    ),
+    (
+        "joined, written and read",
+        edited(
+            "3.6",
+            (
+                _WRITE,
+                "old = cache.read(layer)\ncache.write(layer, torch.cat((old[0], k)), torch.cat((old[1], v)))",
+            ),
+        ),
+        "What is read holds the old tokens twice",
+    ),
 ]
 
 _FORWARD = "new.append(runner.forward(ids, positions))"

@@ -41,6 +41,17 @@ BLOCK_MANAGER = [
         "A private copy needs a block too",
     ),
     ("never copies", edited("4.8", (f"if must_copy:\n{_COPY}", "")), "is written without a copy"),
+    (
+        "the new total",
+        edited(
+            "4.8",
+            (
+                "copy_on_write(self.pool, table, self.num_tokens[request_id],",
+                "copy_on_write(self.pool, table, num_tokens,",
+            ),
+        ),
+        "is told the new total",
+    ),
     ("not referenced", edited("4.8", (_SHARE, "")), "without being shared"),
     (
         "hits unused",

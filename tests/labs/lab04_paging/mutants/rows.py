@@ -105,6 +105,11 @@ SHARING = [
         ("for b in block_table[:-1]:\n    pool.share(b)\nreturn block_table[:-1]", _COPY),
         "The last block is left out",
     ),
+    (
+        "one list for both",
+        ("for b in block_table:\n    pool.share(b)\nreturn block_table", _COPY),
+        "Both requests have one list",
+    ),
     ("new blocks", ("return [pool.take() for _ in block_table]", _COPY), "gets blocks of its own"),
     ("fork returns nothing", ("for b in block_table:\n    pool.share(b)", _COPY), "`fork` returns nothing"),
     (
