@@ -1,9 +1,11 @@
 """Every picture of the course, drawn from what a reader's own code computed."""
 
 from cblab.viz.batches import padding_grid
+from cblab.viz.batching import latency_curves, seat_timeline, token_times, waits_by_length
 from cblab.viz.block_pool import block_pool_picture
 from cblab.viz.curves import decode_work, language_bars, tokens_by_vocabulary
 from cblab.viz.embedding import embedding_lookup
+from cblab.viz.kernels import score_tiles, thread_blocks
 from cblab.viz.kv_cache import (
     attention_weights,
     changed_keys,
@@ -15,6 +17,7 @@ from cblab.viz.kv_cache import (
 from cblab.viz.memory import cache_growth, live_memory, memory_bars
 from cblab.viz.paging import PoolStep, block_size_tradeoff, memory_over_time, pool_steps, table_arrows
 from cblab.viz.picture import Picture
+from cblab.viz.player import Player, player
 from cblab.viz.ragged_mask import ragged_mask_picture
 from cblab.viz.roofline import batch_picture, roofline_picture
 from cblab.viz.text import merge_steps, merge_tree, printable, token_strip
@@ -22,6 +25,7 @@ from cblab.viz.timeline import timeline
 
 __all__ = [
     "Picture",
+    "Player",
     "PoolStep",
     "attention_weights",
     "batch_picture",
@@ -33,21 +37,28 @@ __all__ = [
     "decode_work",
     "embedding_lookup",
     "language_bars",
+    "latency_curves",
     "live_memory",
     "memory_bars",
     "memory_over_time",
     "merge_steps",
     "merge_tree",
     "padding_grid",
+    "player",
     "pool_steps",
     "printable",
     "ragged_mask_picture",
     "roofline_picture",
     "score_by_distance",
+    "score_tiles",
+    "seat_timeline",
     "slot_strips",
     "table_arrows",
+    "thread_blocks",
     "timeline",
     "token_strip",
+    "token_times",
     "tokens_by_vocabulary",
+    "waits_by_length",
     "waste_over_time",
 ]

@@ -1,0 +1,1 @@
+"""Checks, references and the engine's door of lab 5, continuous batching."""
