@@ -25,7 +25,7 @@ lab: $(READY) ## open the labs in JupyterLab
 	OMP_WAIT_POLICY=passive $(VENV)/bin/jupyter lab --notebook-dir=labs $(ARGS)
 
 test: check ## everything in `make check`, then all tests, then nbval over the rendered labs
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg \
 		solutions
 
