@@ -104,18 +104,37 @@ def _prefill(call, worker, dtype, pool_dtype):
 
 
 @inlined
-def _attend(q, q_stride, scale, pool, sizes, table, num_queries, position, head, work, out):
-    group, dim, padded = sizes.group, sizes.head_dim, sizes.padded_dim
-    num_rows = num_queries * group
+def _begin(q, q_stride, scale, sizes, num_queries, head, work):
+    """Scale the queries of one KV head, and empty their running softmax and sums."""
+    width, num_rows = sizes.group * sizes.head_dim, num_queries * sizes.group
     for i in range(num_queries):
-        at = behind(q, i * q_stride + head * group * dim)
-        for j in range(group * dim):
-            work.queries[i * group * dim + j] = number(at, j) * scale
+        at = behind(q, i * q_stride + head * width)
+        for j in range(width):
+            work.queries[i * width + j] = number(at, j) * scale
     for row in range(num_rows):
         work.largest[row] = HIDDEN
         work.totals[row] = 0.0
-    for i in range(num_rows * padded):
+    for i in range(num_rows * sizes.padded_dim):
         work.sums[i] = 0.0
+
+
+@inlined
+def _go_on(row, scores, width, padded, work):
+    """Take a row's next scores into its running softmax; they become weights, and its sums follow."""
+    top = max(work.largest[row], highest(scores, width))
+    factor = power(work.largest[row] - top)
+    work.largest[row] = top
+    work.totals[row] = work.totals[row] * factor + exponentiate(scores, width, top)
+    sums = behind(work.sums, row * padded)
+    for i in range(padded):
+        sums[i] *= factor
+
+
+@inlined
+def _attend(q, q_stride, scale, pool, sizes, table, num_queries, position, head, work, out):
+    group, dim, padded = sizes.group, sizes.head_dim, sizes.padded_dim
+    num_rows = num_queries * group
+    _begin(q, q_stride, scale, sizes, num_queries, head, work)
     begin, end = max(0, position + 1 - sizes.window), position + num_queries
     for start in range(begin // _KEYS * _KEYS, end, _KEYS):
         low, high = max(start, begin), min(start + _KEYS, end)
@@ -140,13 +159,7 @@ def _attend(q, q_stride, scale, pool, sizes, table, num_queries, position, head,
             scores = behind(work.scores, row * _KEYS + low_tile - start)
             hide(scores, 0, min(max(low, seen_to - sizes.window) - low_tile, width))
             hide(scores, max(min(seen_to, high) - low_tile, 0), width)
-            top = max(work.largest[row], highest(scores, width))
-            factor = power(work.largest[row] - top)
-            work.largest[row] = top
-            work.totals[row] = work.totals[row] * factor + exponentiate(scores, width, top)
-            sums = behind(work.sums, row * padded)
-            for i in range(padded):
-                sums[i] *= factor
+            _go_on(row, scores, width, padded, work)
         for t in range(low_tile, high, LANES):
             tile = tile_at(table, t, low, high, sizes.block_size)
             weigh_tile(
