@@ -14,6 +14,7 @@ from cblab.lab.labs.continuous_batching.plug import plugged, remote
 from cblab.lab.labs.continuous_batching.reference import admit
 from cblab.lab.labs.continuous_batching.scheduler import Plan, Scheduler
 from cblab.lab.labs.paging.play import Call, Op, diagnose_play
+from cblab.lab.labs.random_model import random_model
 from cblab.lab.protocol import BlankError, StudentError
 from cblab.lab.trial import Trial
 
@@ -361,16 +362,7 @@ def check_plans(t: Trial) -> None:
 @cache
 def _model() -> Any:
     """A model of one layer over 40 tokens, the same in every process."""
-    import torch
-
-    from cblab.model.tiny import TinyLLM
-
-    generator = torch.Generator().manual_seed(12)
-    model = TinyLLM(40, hidden_size=16, max_position_embeddings=256)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.7)
-    return model
+    return random_model(40, seed=12)
 
 
 def _engine(parts: Parts, num_blocks: int) -> Engine:

@@ -11,6 +11,7 @@ from cblab.core.parts import Parts
 from cblab.core.sampling_params import SamplingParams
 from cblab.lab.labs.paging.plug import plugged, remote
 from cblab.lab.labs.paging.tables import BlockManager
+from cblab.lab.labs.random_model import random_model
 from cblab.lab.protocol import BlankError, StudentError
 from cblab.lab.trial import Trial
 
@@ -26,16 +27,7 @@ _MOST_STEPS = 1_000
 @cache
 def _model() -> "TinyLLM":
     """A model of one layer, the same in every process."""
-    import torch
-
-    from cblab.model.tiny import TinyLLM
-
-    generator = torch.Generator().manual_seed(11)
-    model = TinyLLM(_VOCAB, hidden_size=16, max_position_embeddings=256)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.7)
-    return model
+    return random_model(_VOCAB, seed=11)
 
 
 def _engine(parts: Parts, num_blocks: int) -> Engine:
