@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from cblab.attention.batch import RaggedBatch
+from cblab.core.transfers import to_device
 
 
 class BatchRow(NamedTuple):
@@ -50,7 +51,7 @@ def build_batch(rows: Sequence[BatchRow], block_size: int, device: torch.device 
     many = np.flatnonzero(lengths > 1)
 
     def tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-        return torch.from_numpy(array).to(device, dtype)
+        return to_device(torch.from_numpy(array).to(dtype), torch.device(device))
 
     return RaggedBatch(
         input_ids=tensor(

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 
 import torch
@@ -35,12 +35,14 @@ from cblab.core.output_processor import OutputProcessor
 from cblab.core.outputs import RequestOutput
 from cblab.core.parts import Parts
 from cblab.core.plan import ScheduledRequest, StepPlan
-from cblab.core.request import FinishReason, Request
-from cblab.core.sampler import SamplerOutput, SamplingRow, sample
+from cblab.core.request import FinishReason, Request, RequestStatus
+from cblab.core.sampler import SamplerOutput, Sampling, SamplingRow
 from cblab.core.sampling_params import SamplingParams
 from cblab.core.scheduler import Scheduler
-from cblab.core.stats import EngineCounters, EngineStats, PhaseSeconds
+from cblab.core.stats import EngineCounters, EngineStats
+from cblab.core.step import NOT_PLANNED, Sampled, Step, goes_on_unseen
 from cblab.core.trace import Trace
+from cblab.core.transfers import to_device
 from cblab.tokenization import Tokenizer
 
 logger = logging.getLogger("cblab.engine")
@@ -93,7 +95,8 @@ class Engine:
         self.scheduler = (parts.scheduler or Scheduler)(config, self.block_manager, num_blocks)
         build = parts.build_batch or build_batch
         self.runner = ModelRunner(model, self.cache, self.backend, build, config)
-        self.sampler = parts.sampler or sample
+        self._overlaps = _may_overlap(config, parts, trace, device)
+        self._pending: Step | None = None  # launched, and its tokens not handed out
         self.tokenizer = tokenizer
         self.requests: dict[str, Request] = {}  # the unfinished ones
         self._intake = Intake(model.config, tokenizer, config, num_blocks * config.block_size)
@@ -210,6 +213,7 @@ class Engine:
                 f"the engine must be idle, but it has not finished {names}: step or abort them"
             )
         with self._stepping:
+            self._pending = None  # at most tokens of requests that have ended meanwhile
             if self.trace is not None:
                 self.block_manager.on_event = None
             try:
@@ -264,37 +268,48 @@ class Engine:
         return time.perf_counter() - started
 
     def _step(self) -> list[RequestOutput]:
-        started, phases, plan = self.clock.now(), PhaseSeconds(), None
+        step, before = Step(self.clock.now()), self._pending
         try:
             moved = self._take_in()
-            with phases.measure("schedule"):
-                plan = self.scheduler.schedule(started)
-            self._run(plan, phases)
+            with step.phases.measure("schedule"):
+                step.plan = self.scheduler.schedule(step.started)
+            self._launch(step)
+            self._pending = step
+            done = [one for one in (before, None if step.may_wait else step) if one is not None]
+            if before is not None:
+                self._settle(before)
+            self._end_exhausted(step.plan)
+            if not step.may_wait:
+                self._settle(step)
+                self._pending = None
         except BaseException as error:
-            self._fail(plan, error, started, phases)
+            self._fail(step, error)
             raise
-        stuck = not (moved or plan.scheduled or plan.preempted or plan.exhausted)
+        stuck = not (moved or step.plan.scheduled or step.plan.preempted or step.plan.exhausted or before)
         if stuck and (self.scheduler.waiting or self.scheduler.running):
             raise RuntimeError(f"the scheduler plans nothing for {len(self.requests)} unfinished requests")
-        with phases.measure("output"):
+        with step.phases.measure("output"):
             outputs = self._take_outputs()
-        self._record(plan, started, phases)
+        for one in done:
+            self._record(one)
         return outputs
 
-    def _run(self, plan: StepPlan, phases: PhaseSeconds) -> None:
-        for request_id in plan.admitted:
-            self._counters.admitted(self.requests[request_id])
+    def _end_exhausted(self, plan: StepPlan) -> None:
         for request_id in plan.exhausted:
-            logger.info("%s: fills the whole pool alone, ends", request_id)
-            self._finish(self.requests[request_id], FinishReason.LENGTH)
-        if not plan.scheduled:
-            self.cache.apply(plan.block_ops)  # somebody may have been swapped out all the same
+            if request_id in self.requests:  # its pending token may have been its last
+                logger.info("%s: fills the whole pool alone, ends", request_id)
+                self._finish(self.requests[request_id], FinishReason.LENGTH)
+
+    def _settle(self, step: Step) -> None:
+        """Bring a launched step to its end: wait for its tokens, count what it computed, hand them out."""
+        if not step.plan.scheduled:
             return
-        due, sampled = self._compute(plan, phases)
-        self.clock.step_done(plan)
-        with phases.measure("output"):
-            self._advance(plan)
-            self._append(due, sampled)
+        with step.phases.measure("sample"):
+            sampled = SamplerOutput([], [], {}) if step.sampling is None else step.sampling.result()
+        self.clock.step_done(step.plan)
+        with step.phases.measure("output"):
+            self._advance(step)
+            self._append(step.due, sampled)
 
     def _take_in(self) -> bool:
         """Hand new requests to the scheduler, end what is aborted or late; return whether there was any."""
@@ -331,31 +346,52 @@ class Engine:
             return self._outputs.take_outputs()
 
     @torch.inference_mode()
-    def _compute(self, plan: StepPlan, phases: PhaseSeconds) -> tuple[list[Request], SamplerOutput]:
-        """One forward pass; return the requests that are due a token, and their tokens."""
+    def _launch(self, step: Step) -> None:
+        """Compute a step: on a GPU this returns before it is done."""
+        plan, phases = step.plan, step.phases
+        for request_id in plan.admitted:
+            self._counters.admitted(self.requests[request_id])
+        if not plan.scheduled:
+            self.cache.apply(plan.block_ops)  # somebody may have been swapped out all the same
+            return
+        step.requests = [self.requests[one.request_id] for one in plan.scheduled]
+        may_wait = self._overlaps and all(map(goes_on_unseen, step.requests))
         with phases.measure("build"):
-            batch = self.runner.build([self._batch_row(one) for one in plan.scheduled])
+            batch = self.runner.build(
+                [self._batch_row(*row) for row in zip(step.requests, plan.scheduled, strict=True)]
+            )
+            if self._pending is not None:
+                self._pending.put_tokens(batch.input_ids, step)
         with phases.measure("forward"):
             logits = self.runner.forward(batch, plan.block_ops)
         with phases.measure("sample"):
-            due, indices = self._due(plan, logits)
-            rows = [_sampling_row(request) for request in due]
-            if not due:  # nothing but chunks that leave some of their prompt for later
-                return [], SamplerOutput([], [], {})
-            # As a rule each row is due one token, in the rows' order: then there is nothing to pick.
-            picked = logits if indices == list(range(logits.shape[0])) else logits[indices]
-            return due, self.sampler(picked, rows)
+            step.due, indices = self._due(step, logits)
+            if step.due:  # or nothing but chunks that leave some of their prompt for later
+                # As a rule each row is due one token, in the rows' order: then there is nothing to pick.
+                if indices != list(range(logits.shape[0])):
+                    logits = logits[to_device(torch.tensor(indices), logits.device)]
+                step.sampling = self._start_sampling(logits, [_sampling_row(one) for one in step.due])
+                step.may_wait = may_wait
+        for one, request in zip(plan.scheduled, step.requests, strict=True):
+            request.num_computed_tokens = one.num_computed_tokens + one.num_new_tokens
+        for request in step.due:
+            request.num_pending_tokens += 1
 
-    def _batch_row(self, one: ScheduledRequest) -> BatchRow:
-        request, start = self.requests[one.request_id], one.num_computed_tokens
+    def _start_sampling(self, logits: Tensor, rows: Sequence[SamplingRow]) -> Sampling | Sampled:
+        own = self.parts.sampler
+        return Sampling(logits, rows) if own is None else Sampled(own(logits, rows))
+
+    def _batch_row(self, request: Request, one: ScheduledRequest) -> BatchRow:
+        start = one.num_computed_tokens
+        known = request.token_ids(start, start + one.num_new_tokens)
         return BatchRow(
-            token_ids=request.token_ids(start, start + one.num_new_tokens),
+            token_ids=known + [0] * (one.num_new_tokens - len(known)),  # a pending token: see Step.put_tokens
             num_computed_tokens=start,
             block_table=self.block_manager.block_table(one.request_id),
             num_logits=_num_logits(request, one),
         )
 
-    def _due(self, plan: StepPlan, logits: Tensor) -> tuple[list[Request], list[int]]:
+    def _due(self, step: Step, logits: Tensor) -> tuple[list[Request], list[int]]:
         """Return who is due a token, and which row of the logits each samples from; score prompts by the way.
 
         The samples of one prompt draw their first tokens from the same row.
@@ -363,8 +399,7 @@ class Engine:
         due: list[Request] = []
         indices: list[int] = []
         end = 0
-        for one in plan.scheduled:
-            request = self.requests[one.request_id]
+        for one, request in zip(step.plan.scheduled, step.requests, strict=True):
             begin, end = end, end + _num_logits(request, one)
             if request.is_scoring:
                 try:
@@ -372,17 +407,20 @@ class Engine:
                 except ValueError as error:  # NaN: it ends when the step's tokens have been counted
                     request.error = error
                     continue
-            if one.is_caught_up and request.num_tokens < request.max_length:
+            if one.is_caught_up and not request.is_full:
                 samples = [request, *_alive(request.siblings)]
                 due += samples
                 indices += [end - 1] * len(samples)
         return due, indices
 
-    def _advance(self, plan: StepPlan) -> None:
-        """Count the step's tokens as computed, once, after all layers; make full blocks findable."""
-        for one in plan.scheduled:
-            request, before = self.requests[one.request_id], one.num_computed_tokens
-            after = request.num_computed_tokens = before + one.num_new_tokens
+    def _advance(self, step: Step) -> None:
+        """Make the blocks that a step has filled findable; let samples and scored prompts go their way."""
+        for one, request in zip(step.plan.scheduled, step.requests, strict=True):
+            if (
+                request.status is not RequestStatus.RUNNING
+            ):  # since its launch it has ended, or lost its blocks
+                continue
+            before, after = one.num_computed_tokens, one.num_computed_tokens + one.num_new_tokens
             if after // self.config.block_size > before // self.config.block_size:
                 self.block_manager.cache_blocks(
                     one.request_id, request.token_ids(0, after), after, request.cache_salt
@@ -391,7 +429,7 @@ class Engine:
                 self._finish(request, FinishReason.ERROR, error=request.error)
             elif one.is_caught_up:
                 self._fork(request)
-                if request.num_tokens >= request.max_length:  # a prompt that was only to be scored
+                if request.is_full and not request.num_pending_tokens:  # a prompt only to be scored
                     self._finish(request, FinishReason.LENGTH)
 
     def _fork(self, request: Request) -> None:
@@ -410,6 +448,7 @@ class Engine:
         for row, request in enumerate(due):
             if request.is_finished:  # aborted while the model ran, or by the callback of a neighbour
                 continue
+            request.num_pending_tokens -= 1
             if row in sampled.errors:
                 self._finish(request, FinishReason.ERROR, error=sampled.errors[row])
                 continue
@@ -455,57 +494,71 @@ class Engine:
             )
         request.siblings = ()
 
-    def _fail(
-        self, plan: StepPlan | None, error: BaseException, started: float, phases: PhaseSeconds
-    ) -> None:
+    def _fail(self, step: Step, error: BaseException) -> None:
         """Clean up after a step that broke: whatever it may have half done is thrown away.
-
-        plan is None where it broke before there was one.
 
         Raises:
             ForwardPassError: from any `Exception`; a KeyboardInterrupt goes its way.
         """
+        before, self._pending = self._pending, None
+        if before is not None and before is not step:  # it was whole: what it brings is not lost
+            with suppress(Exception):
+                self._settle(before)
+            self._record(before)
+        plan = step.plan
         failed = self._half_done(plan)
         for request in failed:
             self._finish(request, FinishReason.ERROR, error=error)
-        preempted = () if plan is None else plan.preempted
         for request in list(self.scheduler.waiting):
             # Blocks of those that were preempted may not have reached host memory.
-            if plan is None or request.request_id in preempted:
+            if plan is NOT_PLANNED or request.request_id in plan.preempted:
                 self.scheduler.restart(request)
-        self._record(plan or StepPlan(), started, phases)
+        self._record(step)
         if isinstance(error, Exception):
             names = [one.request_id for one in failed]
             raise ForwardPassError(names, self._take_outputs(), error) from error
 
-    def _half_done(self, plan: StepPlan | None) -> list[Request]:
+    def _half_done(self, plan: StepPlan) -> list[Request]:
         """Return the requests that a broken step leaves in a state that nobody knows."""
-        if plan is not None:
+        if plan is not NOT_PLANNED:
             scheduled = {one.request_id for one in plan.scheduled}
-            # A sample that has just joined may be without its first token: it has nothing to compute.
-            return [
-                one
-                for one in self.scheduler.running
-                if one.request_id in scheduled or one.num_computed_tokens == one.num_tokens
-            ]
+            known = (*self.scheduler.running, *self.scheduler.waiting)
+            return [one for one in known if one.request_id in scheduled or one.num_pending_tokens]
         untouched = {*map(id, self.scheduler.waiting), *map(id, self._inbox)}
         untouched |= {id(sibling) for one in self.requests.values() for sibling in one.siblings}
         return [one for one in self.requests.values() if id(one) not in untouched]
 
-    def _record(self, plan: StepPlan, started: float, phases: PhaseSeconds) -> None:
-        self._counters.step(plan, phases)
+    def _record(self, step: Step) -> None:
+        self._counters.step(step.plan, step.phases)
         ended, self._ended = self._ended, {}
         if self.trace is not None:
             self.trace.add_step(
-                plan,
-                start=started,
+                step.plan,
+                start=step.started,
                 end=self.clock.now(),
                 finished=ended,
                 blocks=self.block_manager.stats(),
                 num_waiting=len(self.scheduler.waiting),
                 num_running=len(self.scheduler.running),
-                phases=phases,
+                phases=step.phases,
             )
+
+
+def _may_overlap(config: EngineConfig, parts: Parts, trace: Trace | None, device: torch.device) -> bool:
+    """Decide on `async_scheduling`; ValueError if it is asked for beside what it does not go with."""
+    obstacles = {
+        "a trace": trace is not None,
+        "an own scheduler": parts.scheduler is not None,
+        "an own sampler": parts.sampler is not None,
+    }
+    reason = next((name for name, is_there in obstacles.items() if is_there), None)
+    if config.async_scheduling and reason is not None:
+        raise ValueError(
+            f"async_scheduling=True does not go with {reason}, which sees each step by itself: leave one away"
+        )
+    return reason is None and (
+        device.type == "cuda" if config.async_scheduling is None else config.async_scheduling
+    )
 
 
 def _sampling_row(request: Request) -> SamplingRow:
@@ -516,6 +569,7 @@ def _sampling_row(request: Request) -> SamplingRow:
         request.seed,
         request.sample_index,
         request.stop_token_ids,
+        request.num_pending_tokens,
     )
 
 

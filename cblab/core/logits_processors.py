@@ -37,7 +37,7 @@ def apply_bans(scores: Tensor, row: SamplingRow) -> None:
         scores.copy_(torch.full_like(scores, -torch.inf).index_copy_(0, allowed, scores[allowed]))
     if params.banned_token_ids:
         scores[_index("banned_token_ids", params.banned_token_ids, scores)] = -torch.inf
-    if len(row.output_token_ids) < params.min_tokens:
+    if row.num_output_tokens < params.min_tokens:
         # A tokenizer may have tokens, EOS among them, that its model has no logit for.
         ends = [token for token in row.stop_token_ids if token < len(scores)]
         scores[_index("stop_token_ids", ends, scores)] = -torch.inf

@@ -81,7 +81,8 @@ class OutputProcessor:
         sample.new_text += sample.text.push(token_id)
         if sample.text.matched_stop is not None:
             return FinishReason.STOP, sample.text.matched_stop
-        return (FinishReason.LENGTH, None) if request.num_tokens >= request.max_length else None
+        num_known = request.num_prompt_tokens + len(request.output_token_ids)
+        return (FinishReason.LENGTH, None) if num_known >= request.max_length else None
 
     def finish(self, request: Request) -> None:
         """Show the text that was held back; called once, when a request has ended."""

@@ -82,7 +82,10 @@ class Request:
         stop_token_ids: all ids that end it, those of the tokenizer and the model included.
         cache_salt: requests share cached blocks only where their salts are equal.
         deadline: on the engine's clock; the request is aborted when it passes. None: never.
-        num_computed_tokens: tokens whose keys and values are in the cache, in all layers.
+        num_pending_tokens: sampled ones, at the end, whose ids are still on the device: at most one between
+            two steps, and only under `async_scheduling`.
+        num_computed_tokens: tokens whose keys and values are in the cache, in all layers, or will be when the
+            passes that have been launched are done.
         num_cached_tokens: of them, those that a prefix hit gave when it was last admitted.
         error: what went wrong, where `finish_reason` is "error".
         stop_reason: the stop string or token id that ended it, "deadline" where that did; None otherwise.
@@ -103,6 +106,7 @@ class Request:
     on_token: "Callable[[Request, int], None] | None" = None
 
     output_token_ids: list[int] = field(default_factory=list)
+    num_pending_tokens: int = 0
     num_computed_tokens: int = 0
     num_cached_tokens: int = 0
     num_preemptions: int = 0
@@ -119,13 +123,18 @@ class Request:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens known: the prompt's and the sampled ones."""
-        return len(self.prompt_token_ids) + len(self.output_token_ids)
+        """The prompt's tokens and the sampled ones, those on their way included."""
+        return len(self.prompt_token_ids) + len(self.output_token_ids) + self.num_pending_tokens
 
     @property
     def num_prompt_tokens(self) -> int:
         """Tokens of the prompt."""
         return len(self.prompt_token_ids)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is as long as it may be; it ends when its last token has arrived."""
+        return self.num_tokens >= self.max_length
 
     @property
     def is_finished(self) -> bool:
@@ -139,7 +148,10 @@ class Request:
         return wanted and len(self.prompt_logprobs) < self.num_prompt_tokens - 1
 
     def token_ids(self, start: int = 0, end: int | None = None) -> list[int]:
-        """Tokens `start:end` of prompt and output, without joining the two when one holds them all."""
+        """Tokens `start:end` of prompt and output, without joining the two when one holds them all.
+
+        Pending tokens, whose ids are not known, are left out.
+        """
         end = self.num_tokens if end is None else end
         border = self.num_prompt_tokens
         if start >= border:

@@ -23,8 +23,9 @@ from cblab.core.logits_processors import apply_bans, apply_bias, run_processors
 from cblab.core.logprobs import TokenLogprobs, score_rows
 from cblab.core.penalties import apply_penalties
 from cblab.core.sampling_params import SamplingParams
+from cblab.core.transfers import HostCopy, to_device
 
-__all__ = ["SamplerOutput", "SamplingRow", "probabilities", "sample", "uniform"]
+__all__ = ["SamplerOutput", "Sampling", "SamplingRow", "probabilities", "sample", "uniform"]
 
 
 class SamplingRow(NamedTuple):
@@ -37,6 +38,7 @@ class SamplingRow(NamedTuple):
         seed: of its random numbers.
         sample_index: which of the samples of one prompt it is.
         stop_token_ids: all ids that end it, EOS included: not to be chosen before `params.min_tokens`.
+        num_pending_tokens: sampled ones behind these whose ids are not known yet.
     """
 
     params: SamplingParams
@@ -45,6 +47,12 @@ class SamplingRow(NamedTuple):
     seed: int = 0
     sample_index: int = 0
     stop_token_ids: frozenset[int] = frozenset()
+    num_pending_tokens: int = 0
+
+    @property
+    def num_output_tokens(self) -> int:
+        """How many have been sampled so far."""
+        return len(self.output_token_ids) + self.num_pending_tokens
 
     @property
     def forbids_tokens(self) -> bool:
@@ -53,7 +61,7 @@ class SamplingRow(NamedTuple):
         return (
             bool(params.banned_token_ids)
             or params.allowed_token_ids is not None
-            or len(self.output_token_ids) < params.min_tokens
+            or self.num_output_tokens < params.min_tokens
         )
 
     @property
@@ -65,7 +73,7 @@ class SamplingRow(NamedTuple):
 
     def uniform(self) -> float:
         """Return the number in [0, 1) that picks its next token."""
-        position = len(self.prompt_token_ids) + len(self.output_token_ids)
+        position = len(self.prompt_token_ids) + self.num_output_tokens
         return uniform(self.seed, self.sample_index, position)
 
 
@@ -108,29 +116,116 @@ def sample(logits: Tensor, rows: Sequence[SamplingRow]) -> SamplerOutput:
     Raises:
         ValueError: there are not as many rows as rows of logits.
     """
-    if len(rows) != logits.shape[0]:
-        raise ValueError(f"{logits.shape[0]} rows of logits, but {len(rows)} rows of parameters")
-    if logits.device.type == "mps":
-        logits = logits.cpu()  # Metal has no float64
-    tokens = _argmax(logits)
-    errors = _unusable(logits.gather(-1, tokens[:, None])[:, 0], "the logits")
-    greedy = [
-        row
-        for row, one in enumerate(rows)
-        if one.params.is_greedy and one.changes_logits and row not in errors
-    ]
-    random = [row for row, one in enumerate(rows) if not one.params.is_greedy and row not in errors]
-    told: dict[int, tuple[float, float]] = {}
-    if greedy:
-        tokens[greedy] = _argmax(_shape(logits, rows, greedy, errors))
-    if random:
-        scores = _shape(logits, rows, random, errors)
-        apply_filters(scores, [rows[row].params for row in random])
-        weights = scores.softmax(dim=-1)
-        tokens[random] = _pick(weights, [rows[row].uniform() for row in random])
-        told = _tell(weights, tokens, rows, random)
-    token_ids = tokens.tolist()
-    return SamplerOutput(token_ids, _logprobs(logits, rows, token_ids, told, errors), errors)
+    return Sampling(logits, rows).result()
+
+
+class Sampling:
+    """Tokens that are being chosen: begun when it is made, on the logits' device, and known with `result`.
+
+    A forward pass may begin from `token_ids` before the host has seen them. All that the host must see comes
+    in one transfer:
+
+        token_ids        [  7   3   9 ]
+        largest logit    [ 4.1 nan 2.0 ]    not finite: the model's logits give no distribution
+        ... as changed   [ 4.1 nan inf ]    not finite: nor do they after penalties, bans and the like
+
+    Only rows with top-k, top-p or min-p make the host look at values on the way (`apply_filters`).
+
+    Attributes:
+        token_ids: `[num_rows]`, int64, on the logits' device; in a row that has an error it means nothing.
+    """
+
+    @torch.no_grad()
+    def __init__(self, logits: Tensor, rows: Sequence[SamplingRow]) -> None:
+        if len(rows) != logits.shape[0]:
+            raise ValueError(f"{logits.shape[0]} rows of logits, but {len(rows)} rows of parameters")
+        if logits.device.type == "mps":
+            logits = logits.cpu()  # Metal has no float64
+        self._logits, self._rows = logits, rows
+        self._failed: dict[int, Exception] = {}  # in rows whose own functions raised
+        self._random = [row for row, one in enumerate(rows) if not one.params.is_greedy]
+        self._weights: Tensor | None = None  # of the random rows
+        self.token_ids = _argmax(logits)
+        largest = logits.gather(-1, self.token_ids[:, None])[:, 0].double()
+        changed = largest.clone()
+        greedy = [row for row, one in enumerate(rows) if one.params.is_greedy and one.changes_logits]
+        if greedy:
+            at = self._indices(greedy)
+            scores, changed[at] = self._shape(greedy, at)
+            self.token_ids[at] = _argmax(scores)
+        if self._random:
+            at = self._indices(self._random)
+            scores, changed[at] = self._shape(self._random, at)
+            apply_filters(scores, [rows[row].params for row in self._random])
+            self._weights = scores.softmax(dim=-1)
+            self.token_ids[at] = _pick(self._weights, [rows[row].uniform() for row in self._random])
+        self._on_its_way = HostCopy(torch.stack([self.token_ids.double(), largest, changed]))
+
+    @torch.no_grad()
+    def result(self) -> SamplerOutput:
+        """Wait for the tokens. Where logprobs are asked for, the logits must still be what they were."""
+        tokens, largest, changed = self._on_its_way.tolist()
+        errors = _unusable(changed, "after bias, penalties, bans and temperature the logits")
+        errors |= self._failed
+        errors |= _unusable(largest, "the logits")
+        token_ids = list(map(int, tokens))
+        return SamplerOutput(token_ids, self._logprobs(token_ids, errors), errors)
+
+    def _indices(self, group: Sequence[int]) -> Tensor:
+        return to_device(torch.tensor(group), self._logits.device)
+
+    def _shape(self, group: Sequence[int], at: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of some rows after all that comes before the filters, and the largest of each.
+
+        Float32 and float64; `at` is `group` as a tensor. A row that is of no use becomes zeros, which
+        trouble nobody further down.
+        """
+        scores = self._logits[at].float()  # a copy: what follows changes it in place
+        members = [self._rows[row] for row in group]
+        failed: dict[int, Exception] = {}
+        _change(scores, members, apply_bias, lambda row: row.params.logit_bias, failed)
+        apply_penalties(scores, members)
+        _change(scores, members, apply_bans, lambda row: row.forbids_tokens, failed)
+        _change(scores, members, run_processors, lambda row: row.params.logits_processors, failed)
+        self._failed |= {group[at]: error for at, error in failed.items()}
+        temperatures = torch.tensor(
+            [1 if row.params.is_greedy else row.params.temperature for row in members]
+        )
+        scores /= to_device(temperatures, scores.device)[:, None]
+        largest = scores.amax(dim=-1)
+        useless = ~largest.isfinite()
+        if failed:
+            useless[list(failed)] = True
+        if useless.device.type != "cpu" or useless.any():  # a GPU is not asked: that would be to wait for it
+            scores.masked_fill_(useless[:, None], 0)
+        return scores, largest.double()
+
+    def _logprobs(self, token_ids: Sequence[int], errors: dict[int, Exception]) -> list[TokenLogprobs | None]:
+        """Score the tokens of the rows that ask for it; a greedy row had no choice."""
+        result: list[TokenLogprobs | None] = [None] * len(self._rows)
+        asked = {
+            row: one.params.logprobs
+            for row, one in enumerate(self._rows)
+            if one.params.logprobs is not None and row not in errors
+        }
+        if asked:
+            told = self._tell([row for row in self._random if row in asked])
+            chosen = [token_ids[row] for row in asked]
+            scored = score_rows(self._logits[list(asked)], chosen, list(asked.values()))
+            for row, one in zip(asked, scored, strict=True):
+                probability, entropy = told.get(row, (1.0, 0.0))
+                result[row] = replace(one, probability=probability, entropy=entropy)
+        return result
+
+    def _tell(self, asked: Sequence[int]) -> dict[int, tuple[float, float]]:
+        """Return for these random rows the probability of the token that was chosen, and the entropy."""
+        if not asked:
+            return {}
+        assert self._weights is not None
+        part = self._weights[[self._random.index(row) for row in asked]].double()
+        chances = part.gather(1, self.token_ids[asked][:, None])[:, 0].tolist()
+        entropies = torch.special.entr(part).sum(dim=-1).tolist()
+        return dict(zip(asked, zip(chances, entropies, strict=True), strict=True))
 
 
 def _argmax(scores: Tensor) -> Tensor:
@@ -139,29 +234,6 @@ def _argmax(scores: Tensor) -> Tensor:
         # On a CPU torch looks at one number after the other, numpy at a vector of them.
         return torch.from_numpy(scores.numpy().argmax(axis=-1))
     return scores.argmax(dim=-1)
-
-
-def _shape(
-    logits: Tensor, rows: Sequence[SamplingRow], group: Sequence[int], errors: dict[int, Exception]
-) -> Tensor:
-    """Return the logits of the rows in `group`, float32, after all that comes before the filters.
-
-    A row that fails is entered in `errors` and becomes zeros, which trouble nobody further down.
-    """
-    scores = logits[group].float()  # a copy: what follows changes it in place
-    members = [rows[row] for row in group]
-    failed: dict[int, Exception] = {}
-    _change(scores, members, apply_bias, lambda row: row.params.logit_bias, failed)
-    apply_penalties(scores, members)
-    _change(scores, members, apply_bans, lambda row: row.forbids_tokens, failed)
-    _change(scores, members, run_processors, lambda row: row.params.logits_processors, failed)
-    temperatures = [1 if row.params.is_greedy else row.params.temperature for row in members]
-    scores /= scores.new_tensor(temperatures)[:, None]
-    failed = _unusable(scores.amax(dim=-1), "after bias, penalties, bans and temperature the logits") | failed
-    if failed:
-        scores[list(failed)] = 0
-        errors.update({group[at]: error for at, error in failed.items()})
-    return scores
 
 
 def _change(
@@ -180,12 +252,12 @@ def _change(
                 failed[at] = error
 
 
-def _unusable(largest: Tensor, what: str) -> dict[int, Exception]:
+def _unusable(largest: Sequence[float], what: str) -> dict[int, Exception]:
     """Return an error for each row, by its largest logit, that has no distribution."""
     causes = {math.inf: "hold +inf", -math.inf: "are all -inf: no token is left to choose"}
     return {
         row: ValueError(f"{what} {causes.get(value, 'hold NaN')}")
-        for row, value in enumerate(largest.tolist())
+        for row, value in enumerate(largest)
         if not math.isfinite(value)
     }
 
@@ -193,42 +265,6 @@ def _unusable(largest: Tensor, what: str) -> dict[int, Exception]:
 def _pick(weights: Tensor, uniforms: Sequence[float]) -> Tensor:
     """Return the token of each row at which the cumulated weights pass its uniform number, `[num_rows]`."""
     cumulated = weights.cumsum(dim=-1, dtype=torch.float64)
-    target = torch.tensor(uniforms, dtype=torch.float64, device=weights.device)[:, None]
+    target = to_device(torch.tensor(uniforms, dtype=torch.float64), weights.device)[:, None]
     # right=True: the first token whose cumulated weight exceeds the target, so none of probability 0.
     return torch.searchsorted(cumulated, target * cumulated[:, -1:], right=True)[:, 0]
-
-
-def _tell(
-    weights: Tensor, tokens: Tensor, rows: Sequence[SamplingRow], group: Sequence[int]
-) -> dict[int, tuple[float, float]]:
-    """Return, for the rows of `group` that ask for logprobs, the token's probability and the entropy."""
-    asking = [at for at, row in enumerate(group) if rows[row].params.logprobs is not None]
-    if not asking:
-        return {}
-    asked = [group[at] for at in asking]
-    part = weights[asking].double()
-    chances = part.gather(1, tokens[asked][:, None])[:, 0].tolist()
-    entropies = torch.special.entr(part).sum(dim=-1).tolist()
-    return dict(zip(asked, zip(chances, entropies, strict=True), strict=True))
-
-
-def _logprobs(
-    logits: Tensor,
-    rows: Sequence[SamplingRow],
-    token_ids: Sequence[int],
-    told: dict[int, tuple[float, float]],
-    errors: dict[int, Exception],
-) -> list[TokenLogprobs | None]:
-    """Score the tokens of the rows that ask for it; a greedy row, not in `told`, had no choice."""
-    asked = {
-        row: one.params.logprobs
-        for row, one in enumerate(rows)
-        if one.params.logprobs is not None and row not in errors
-    }
-    result: list[TokenLogprobs | None] = [None] * len(rows)
-    if asked:
-        scored = score_rows(logits[list(asked)], [token_ids[row] for row in asked], list(asked.values()))
-        for row, one in zip(asked, scored, strict=True):
-            probability, entropy = told.get(row, (1.0, 0.0))
-            result[row] = replace(one, probability=probability, entropy=entropy)
-    return result

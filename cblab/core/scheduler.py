@@ -160,6 +160,9 @@ class Scheduler:
         served = 0
         while served < len(self._running):
             request = self._running[served]
+            if request.num_pending_tokens and request.is_full:  # its last token is on its way
+                served += 1
+                continue
             behind = len(self._running) - served - 1
             if self._grow(request, draft, draft.budget - behind):
                 served += 1

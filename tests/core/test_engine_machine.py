@@ -19,6 +19,7 @@ from cblab.core.plan import BlockOp, StepPlan
 from cblab.core.prefix_cache import Prefix, PrefixCache
 from cblab.core.request import Request
 from cblab.core.scheduler import Scheduler
+from cblab.core.step import Step
 from tests.core.engine_machine import SETUPS, WISHES, Setup, Wish, World, drive
 
 # What must have happened in a run for it to have shown anything.
@@ -260,13 +261,13 @@ def test_the_machine_notices_that_a_failed_step_is_counted_as_computed(
 ) -> None:
     fail = Engine._fail
 
-    def cache_and_fail(engine: Engine, plan: StepPlan, *rest: Any) -> None:
-        for one in plan.scheduled:
+    def cache_and_fail(engine: Engine, step: Step, error: BaseException) -> None:
+        for one in step.plan.scheduled:
             request, after = engine.requests[one.request_id], one.num_computed_tokens + one.num_new_tokens
             engine.block_manager.cache_blocks(
                 one.request_id, request.token_ids(0, after), after, request.cache_salt
             )
-        fail(engine, plan, *rest)
+        fail(engine, step, error)
 
     monkeypatch.setattr(Engine, "_fail", cache_and_fail)
     with pytest.raises(NOTICED, match="logits"):

@@ -1,4 +1,4 @@
-"""The whole engine, its attention in Triton and in torch: the same greedy tokens."""
+"""The whole engine, in Triton with steps that overlap, and in torch without: the same greedy tokens."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from cblab.attention import RaggedBatch, RaggedCausalAttention
 from cblab.core.config import EngineConfig
 from cblab.core.engine import Engine
 from cblab.core.sampling_params import SamplingParams
+from cblab.core.step import Step
 from cblab.model import Decoder, ModelConfig
 from tests.attention.triton_cases import DEVICE
 
@@ -44,7 +45,9 @@ def prompts() -> list[list[int]]:
     return [torch.randint(CONFIG.vocab_size, (n,), generator=generator).tolist() for n in lengths]
 
 
-def generate(model: Decoder, prompts: Sequence[list[int]], backend: str) -> list[list[int]]:
+def generate(
+    model: Decoder, prompts: Sequence[list[int]], backend: str, *, overlaps: bool
+) -> list[list[int]]:
     """Greedy tokens; prompts come in chunks, and the pool is too small for all at once."""
     config = EngineConfig(
         block_size=8,
@@ -52,6 +55,7 @@ def generate(model: Decoder, prompts: Sequence[list[int]], backend: str) -> list
         max_num_batched_tokens=64,
         max_model_len=512,
         attention_backend=backend,
+        async_scheduling=overlaps,
     )
     engine = Engine(model, None, config)
     assert engine.backend.name == backend
@@ -74,7 +78,8 @@ def lead_of_the_best(model: Decoder, ids: list[int]) -> float:
 def test_greedy_tokens_are_those_of_the_torch_backend(model: Decoder, prompts: list[list[int]]) -> None:
     """Up to the first near-tie, behind which texts may part; those must be rare."""
     near_ties = 0
-    torchs, tritons = generate(model, prompts, "torch"), generate(model, prompts, "triton")
+    torchs = generate(model, prompts, "torch", overlaps=False)
+    tritons = generate(model, prompts, "triton", overlaps=True)
     for prompt, wanted, found in zip(prompts, torchs, tritons, strict=True):
         assert len(wanted) == len(found) == NUM_NEW
         parts = next((i for i in range(NUM_NEW) if wanted[i] != found[i]), None)
@@ -82,3 +87,25 @@ def test_greedy_tokens_are_those_of_the_torch_backend(model: Decoder, prompts: l
             assert lead_of_the_best(model, prompt + wanted[:parts]) < NEAR_TIE
             near_ties += 1
     assert near_ties <= NUM_PROMPTS // 10
+
+
+@pytest.mark.skipif(not ON_GPU, reason="needs a GPU: a CPU computes while it is told")
+def test_no_launch_waits_for_the_device(model: Decoder, prompts: list[list[int]]) -> None:
+    """Prompt chunks and decodes, greedy and random: the host waits for tokens, and for nothing else."""
+    engine = Engine(model, None, EngineConfig(num_blocks=400, max_num_batched_tokens=64, max_model_len=512))
+    engine.warmup()
+    launch = engine._launch
+
+    def strictly(step: Step) -> None:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            launch(step)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    for number, prompt in enumerate(prompts[:8]):
+        params = SamplingParams(temperature=number % 2, max_tokens=NUM_NEW, seed=number, ignore_eos=True)
+        engine.add_request(prompt, params)
+    engine._launch = strictly  # type: ignore[method-assign]
+    while engine.has_unfinished:
+        engine.step()

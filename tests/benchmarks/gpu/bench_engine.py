@@ -1,5 +1,7 @@
 """Output tokens a second of the whole engine on a GPU, beside the bound by what that GPU can do."""
 
+from dataclasses import replace
+
 import torch
 
 from cblab.core.config import EngineConfig
@@ -17,6 +19,8 @@ def bench_256_requests_on_a_model_like_qwen3_0_6b() -> None:
     require_cuda()
     limits = measure_limits()
     jobs = draw_jobs(QWEN3_SHAPE, NUM_JOBS, *TOKENS)
-    figures = measure(random_model(QWEN3_SHAPE, "cuda"), jobs, ENGINE, limits)
-    figures |= {"machine": machine(), "peak_bytes": torch.cuda.max_memory_allocated()}
-    publish("engine", figures, end_to_end_table(figures))
+    model = random_model(QWEN3_SHAPE, "cuda")
+    for name, overlaps in (("engine", True), ("engine_without_async_scheduling", False)):
+        figures = measure(model, jobs, replace(ENGINE, async_scheduling=overlaps), limits)
+        figures |= {"machine": machine(), "peak_bytes": torch.cuda.max_memory_allocated()}
+        publish(name, figures, end_to_end_table(figures))
