@@ -3,12 +3,15 @@
 A slot is the place of one token: `slot = block_id * block_size + position % block_size`.
 """
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
 import torch
 from torch import Tensor
 
+_CACHE_LINE = 64  # bytes
 _SMALLEST_SCALE = 1e-30  # of a row of zeros: whatever it is, 0 / scale is 0
 
 
@@ -93,7 +96,7 @@ class LayerKV:
         def pools(width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
             sizes = num_blocks, block_size, num_kv_heads, width
             shapes = layout.key_shape(*sizes), layout.value_shape(*sizes)
-            keys, values = (torch.zeros(shape, dtype=dtype, device=device) for shape in shapes)
+            keys, values = (_zeros(shape, dtype, torch.device(device)) for shape in shapes)
             return keys, values
 
         scales = pools(1, torch.float32) if dtype == torch.int8 else (None, None)
@@ -188,3 +191,13 @@ def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
     x = x.float()
     scales = x.abs().amax(dim=-1, keepdim=True).clamp(min=_SMALLEST_SCALE) / 127
     return (x / scales).round().to(torch.int8), scales
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros that on a CPU take no memory until they are written: torch.zeros writes them all."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    num_bytes = math.prod(shape) * dtype.itemsize
+    raw = np.zeros(num_bytes + _CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % _CACHE_LINE
+    return torch.from_numpy(raw[start : start + num_bytes]).view(dtype).view(shape)

@@ -1,3 +1,4 @@
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -103,6 +104,16 @@ def test_bytes_on_paper_are_the_bytes_that_are_allocated(dtype: StorageDtype) ->
     allocated = sum(pool.nbytes for layer in range(len(SPECS)) for pool in cache.layer(layer).pools)
     assert cache.num_bytes == allocated == 6 * cache.bytes_per_block
     assert cache.bytes_per_block == bytes_per_block(SPECS, 3, dtype)
+
+
+def test_a_pool_takes_no_memory_until_it_is_written() -> None:
+    """A laptop has room for the default pool, which few blocks of are used."""
+    before = psutil.Process().memory_info().rss
+    spec = AttentionSpec(num_heads=8, num_kv_heads=8, head_dim=64, scale=0.125)
+    cache = PagedKVCache([spec] * 4, 4096, 16, layout=KVLayout.HDN)
+    assert cache.num_bytes == 1 << 30
+    assert psutil.Process().memory_info().rss - before < 1 << 26
+    assert all(pool.data_ptr() % 64 == 0 for pool in cache.layer(0).pools)
 
 
 def test_bytes_of_a_block() -> None:
