@@ -183,15 +183,15 @@ for name, claimed in (("gpt2", 117), ("gpt2-medium", 345)):
 
 # %% [markdown]
 # The counted numbers are right. The [README of the repository](https://github.com/openai/gpt-2#readme) admits
-# that the first counts, in the paper and in posts about it, were wrong.
+# that the first counts, in the paper and in posts about it, "were wrong due to an error".
 #
 # ## 2 · Bytes, GB and GiB
 #
 # Parameters times bytes a number gives bytes. Two units share one name in everyday speech: a **GB** is 10⁹
 # bytes, a **GiB** is 2³⁰ bytes, 7.4 % more. Operating systems and drivers mostly count in GiB, whatever they
-# call it. The memory of GPUs is sold as GB but often measured in GiB: an "80 GB" H100 reports 81,559 MiB,
-# which is 85.5·10⁹ bytes. This lab plans with 80·10⁹, rounded down on purpose. A plan that mixes the units is
-# off by several gigabytes on one GPU:
+# call it. The memory of GPUs is sold as GB but often measured in GiB: an "80 GB" H100 [reports 81,559
+# MiB](https://thundergolfer.com/blog/nvidia-gpu-memory-capacity), which is 85.5·10⁹ bytes. This lab plans
+# with 80·10⁹, rounded down on purpose. A plan that mixes the units is off by several gigabytes on one GPU:
 
 # %%
 llama_13b = count(published("Llama-2-13b").config)
@@ -368,7 +368,7 @@ training_rows["inference, bfloat16"] = {"weights": 2 * llama_13b / 1e9}
 training_rows["inference, 4 bits"] = {"weights": llama_13b * (4 + 16 / 128) / 8 / 1e9}
 viz.memory_bars(
     training_rows,
-    caption="13B before any activation: training holds 8 to 16 bytes a parameter, inference 2 or less.",
+    caption="13B without activations: training holds 8–16 bytes a parameter, inference 2 or less.",
 )
 
 # %% [markdown]
@@ -434,7 +434,7 @@ reveal("2.4a", round(step.peak / inference.peak, 1))
 # %%
 viz.live_memory(
     {"training step": step.history, "inference": inference.history},
-    caption="Training climbs forward, falls backward, and ends with Adam's moments; inference stays flat.",
+    caption="Training climbs forward, falls backward, keeps Adam's moments; inference stays flat.",
 )
 
 # %% [markdown]
@@ -630,7 +630,8 @@ def kv_cache_bytes(config: dict, num_tokens: int, bytes_per_number: int) -> int:
         numbers = 2 * config.get("num_key_value_heads", heads) * head_dim
     window = config.get("sliding_window") or num_tokens
     types = config.get("layer_types", ["sliding_attention"] * config["num_hidden_layers"])
-    held = sum(min(num_tokens, window) if kind == "sliding_attention" else num_tokens for kind in types)
+    slides = [kind == "sliding_attention" for kind in types]
+    held = sum(min(num_tokens, window) if slide else num_tokens for slide in slides)
     return held * numbers * bytes_per_number
     ### END SOLUTION
 
@@ -847,7 +848,8 @@ matrix, vector, square = torch.ones(8_192, 8_192), torch.ones(8_192), torch.ones
 bytes_per_s = matrix.nbytes / best_seconds(lambda: torch.mv(matrix, vector))
 flop_per_s = 2 * 1_024**3 / best_seconds(lambda: torch.mm(square, square))
 print(f"this machine reads {bytes_per_s / 1e9:.1f} GB/s")
-print(f"and computes {flop_per_s / 1e9:.0f} GFLOP/s: a ridge at {flop_per_s / bytes_per_s:.1f} FLOP/B")
+ridge = flop_per_s / bytes_per_s
+print(f"and computes {flop_per_s / 1e9:.0f} GFLOP/s: a ridge at {ridge:.1f} FLOP/B")
 
 # %% tags=["nbval-ignore-output"]
 wide = wide_decoder()
@@ -909,7 +911,7 @@ viz.batch_picture(
         "13B, 1,000 tokens": batch_curve(sizes_13b, a100, 1_000, batches),
         "13B, 4,000 tokens": batch_curve(sizes_13b, a100, 4_000, batches),
     },
-    caption="An A100: throughput grows with the batch until K and V outweigh the weights, or do not fit.",
+    caption="An A100: throughput grows until K and V outweigh the weights, or do not fit.",
 )
 
 # %% [markdown]
@@ -1019,7 +1021,8 @@ memory = 24 * 10**6
 planned = plan_blocks(memory, 0.9, weight_bytes, bundled["num_hidden_layers"], layer_kv, 16)
 engine = LLM(model, tokenizer, **in_torch, kv_cache_memory_bytes=int(memory * 0.9) - weight_bytes)
 pool = engine.engine.cache
-print(f"{memory / 1e6:.0f} MB, of which weights {weight_bytes / 1e6:.1f} MB: planned {planned} blocks")
+weight_mb = weight_bytes / 1e6
+print(f"{memory / 1e6:.0f} MB, of which weights {weight_mb:.1f} MB: planned {planned} blocks")
 print(f"the engine makes {pool.num_blocks} blocks of {pool.bytes_per_block:,} B")
 
 # %% [markdown]

@@ -119,7 +119,8 @@ for name, run in runs.items():
         f"{len(run.steps):3} steps, {run.num_copied:5,} rows copied"
     )
 paged = runs["blocks of 16 slots"]
-print(f"in blocks: {paged.num_preemptions} preemptions, {paged.num_recomputed} tokens computed again")
+again = f"{paged.num_recomputed} tokens computed again"
+print(f"in blocks: {paged.num_preemptions} preemptions, {again}")
 display(reveal("4.0a", round(runs["first fit"].mean_use, 2)))
 display(reveal("4.0b", round(paged.mean_use, 2)))
 reveal("4.0c", runs["first fit with compaction"].num_copied)
@@ -149,9 +150,12 @@ first_fit_run = runs["first fit"]
 blocked = [step for step in first_fit_run.steps if step.is_blocked]
 one = max(blocked, key=lambda step: NUM_SLOTS - step.num_reserved)
 print(f"refused with enough slots free: {len(blocked)} of {len(first_fit_run.steps)} steps")
-print(f"at worst {NUM_SLOTS - one.num_reserved} slots were free, the longest hole had {one.largest_hole}")
-print(f"places looked at for {len(workload)} requests: {first_fit_run.num_looked_at:,} by first fit", end="")
-print(f", {paged.num_looked_at:,} with a free list (a block is one look)")
+num_free = NUM_SLOTS - one.num_reserved
+print(f"at worst {num_free} slots were free, the longest hole had {one.largest_hole}")
+print(
+    f"places looked at for {len(workload)} requests: {first_fit_run.num_looked_at:,} by first fit, "
+    f"{paged.num_looked_at:,} with a free list (a block is one look)"
+)
 
 # %% [markdown]
 # **A third claim**: "contiguous allocation wastes 60 to 80 percent of the memory." Here it wasted what you
@@ -159,8 +163,9 @@ print(f", {paged.num_looked_at:,} with a free list (a block is one look)")
 # than they use, and you can turn it into nearly any number:
 
 # %%
+lengths = {"prompt_lens": (8, 60), "output_lens": (4, 80)}
 for spare in (0, 30, 120, 480):
-    requests = random_workload(7, 60, prompt_lens=(8, 60), output_lens=(4, 80), spare_lens=(spare, spare))
+    requests = random_workload(7, 60, **lengths, spare_lens=(spare, spare))
     use = simulate(requests, FirstFit(NUM_SLOTS)).mean_use
     print(f"clients allow {spare:3} tokens more than they use: {1 - use:.0%} of the slots wasted")
 
@@ -210,7 +215,7 @@ reveal("4.1b", max(empty_slots.values()))
 
 # %% exercise="4.1"
 class BlockPool:
-    """The blocks of the KV cache by number: which are free, and how many tables hold each of the others."""
+    """The blocks of the KV cache by number: which are free, and how many tables hold the others."""
 
     def __init__(self, num_blocks: int) -> None:
         self.free = deque(range(num_blocks))  # in the order in which they will be given out
@@ -226,7 +231,7 @@ class BlockPool:
         return list(self.free), list(self.ref_counts)
 
     def take(self) -> int:
-        """Give out the block at the front of `free`, with a count of 1; ValueError if none is free."""
+        """Give out the front of `free`, with a count of 1; ValueError if no block is free."""
         ### BEGIN SOLUTION
         if not self.free:
             raise ValueError("no block is free")
@@ -266,10 +271,12 @@ class BlockPool:
 
 # %%
 num_blocks, num_layers, batch = 20_000, 32, 64
-print(f"a pair of tensors for each block and layer: {2 * num_layers * num_blocks:,} tensors,", end=" ")
-print(f"{2 * batch} copies a layer in each step")
-print(f"a pair of tensors for each layer:           {2 * num_layers:,} tensors,", end=" ")
-print("2 copies a layer in each step")
+for what, num_tensors, num_copies in (
+    ("each block and layer", 2 * num_layers * num_blocks, 2 * batch),
+    ("each layer", 2 * num_layers, 2),
+):
+    tensors = f"{num_tensors:9,} tensors, {num_copies:3} copies"
+    print(f"a pair of tensors for {what:20} {tensors} a layer in each step")
 
 # %% [markdown]
 # One indexed write takes all keys, another all values. So a real cache is one tensor of keys and one of
@@ -338,10 +345,10 @@ class BlockTables:
         return dict(self.tables), *self.pool.state()
 
     def allocate_slots(self, request_id: str, num_tokens: int) -> list[int] | None:
-        """Make room for `num_tokens` tokens of a request in all, new or growing; never fewer than before.
+        """Make room for `num_tokens` tokens of a request in all, never fewer than before.
 
-        Returns the blocks that were added at the end of its table, in order, often none ([]); or None, with
-        nothing changed at all, if the pool has too few.
+        The request is new or grows. Returns the blocks that were added at the end of its table, in
+        order, often none ([]); or None, with nothing changed at all, if the pool has too few.
         """
         ### BEGIN SOLUTION
         table = self.tables.get(request_id, [])
@@ -354,7 +361,7 @@ class BlockTables:
         ### END SOLUTION
 
     def free(self, request_id: str) -> None:
-        """Forget a request and release its blocks, the last one first; an unknown id is no error."""
+        """Forget a request and release its blocks, the last first; an unknown id is no error."""
         ### BEGIN SOLUTION
         for block_id in reversed(self.tables.pop(request_id, [])):
             self.pool.release(block_id)
@@ -395,7 +402,7 @@ viz.pool_steps(
     moments,
     num_blocks=12,
     block_size=4,
-    caption="Your manager at work: what b gives back is used again, and nobody has to lie side by side.",
+    caption="Your manager at work: what b gives back is used again, wherever it lies.",
 )
 
 # %%
@@ -405,7 +412,7 @@ viz.table_arrows(
     num_blocks=12,
     block_size=4,
     names=lengths,
-    caption="The same tables as arrows: positions above, blocks below. Only the order in the table counts.",
+    caption="These tables as arrows: positions above, blocks below. Only a table's order counts.",
 )
 
 # %% [markdown]
@@ -423,8 +430,8 @@ viz.table_arrows(
 def slot_mapping(block_table: list[int], first: int, num_new: int, block_size: int) -> list[int]:
     """The slots of a sequence's tokens at positions `first` to `first + num_new - 1`.
 
-    The token at position p is in block `block_table[p // block_size]`, at place `p % block_size`; slot 0 is
-    the first of block 0. Returns `num_new` slots, in order.
+    The token at position p is in block `block_table[p // block_size]`, at place `p % block_size`;
+    slot 0 is the first of block 0. Returns `num_new` slots, in order.
     """
     ### BEGIN SOLUTION
     positions = range(first, first + num_new)
@@ -435,7 +442,8 @@ def slot_mapping(block_table: list[int], first: int, num_new: int, block_size: i
 def gather(pool: torch.Tensor, block_table: list[int], num_tokens: int) -> torch.Tensor:
     """Copy out the rows of one sequence, in the order of its tokens.
 
-    pool: `[num_blocks, block_size, num_kv_heads, head_dim]`. Returns `[num_tokens, num_kv_heads, head_dim]`.
+    pool: `[num_blocks, block_size, num_kv_heads, head_dim]`.
+    Returns `[num_tokens, num_kv_heads, head_dim]`.
     """
     ### BEGIN SOLUTION
     return pool[block_table].flatten(0, 1)[:num_tokens]
@@ -477,7 +485,8 @@ def keys_and_values(token_ids: list[int]) -> DenseKVCache:
 
 # %%
 slots_of, read_back = best("4.3", "slot_mapping"), best("4.3", "gather")
-prompt = tokenizer.encode("Once upon a time, there was a little fox who lived in a small house near the sea.")
+opening = "Once upon a time, there was a little fox who lived in a small house near the sea."
+prompt = tokenizer.encode(opening)
 dense = keys_and_values(prompt)
 tables = best("4.2")(num_blocks=16, block_size=4)
 tables.allocate_slots("somebody else", 10)
@@ -521,13 +530,21 @@ def one_behind_the_other(rows, block_size, device="cpu"):
     batch = build_batch(rows, block_size, device)
     first_blocks = torch.tensor([row.block_table[0] for row in rows])
     first_of_each_token = first_blocks.repeat_interleave(batch.cu_seqlens_q.diff().long())
-    return replace(batch, slot_mapping=(first_of_each_token * block_size + batch.positions) % (64 * 8))
+    slots = first_of_each_token * block_size + batch.positions
+    return replace(batch, slot_mapping=slots % (64 * 8))
 
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
-questions = ["The capital of France is", "Once upon a time, there was a little fox", "One, two, three, four,"]
+questions = [
+    "The capital of France is",
+    "Once upon a time, there was a little fox",
+    "One, two, three, four,",
+]
 texts = {}
-for name, parts in (("right slots", Parts()), ("wrong slots", Parts(build_batch=one_behind_the_other))):
+for name, parts in (
+    ("right slots", Parts()),
+    ("wrong slots", Parts(build_batch=one_behind_the_other)),
+):
     served = LLM(model, tokenizer, parts=parts, num_blocks=64, block_size=8, **SETTINGS)
     outputs = served.generate(questions, GREEDY, use_tqdm=False)
     texts[name] = [output.outputs[0].text for output in outputs]
@@ -569,7 +586,7 @@ predict("4.4a", blocks_copied, unit="blocks")
 
 # %% exercise="4.4"
 def fork(pool: BlockPool, block_table: list[int]) -> list[int]:
-    """A second table of the same blocks, as a *new list*; the pool counts one holder more for each."""
+    """A second table of the same blocks, a *new list*; the pool counts one holder more for each."""
     ### BEGIN SOLUTION
     for block_id in block_table:
         pool.share(block_id)
@@ -582,11 +599,12 @@ def copy_on_write(
 ) -> tuple[list[int], list[tuple[int, int]]]:
     """Make the place of the next token safe to write.
 
-    num_tokens: tokens that the sequence has, at least one; the next one goes to position `num_tokens`.
-    If that lies in the last block of the table, and others hold this block too (`pool.ref_counts`), then a
-    block from the pool takes its place in this table, and this table lets go of the old one.
-    Returns the table, a new list or this one, and the copies that the engine has to make, [(old block, new
-    block)]; [] for none.
+    num_tokens: tokens that the sequence has, at least one; the next one goes to position
+    `num_tokens`. If that lies in the last block of the table, and others hold this block too
+    (`pool.ref_counts`), then a block from the pool takes its place in this table, and this table
+    lets go of the old one.
+    Returns the table, a new list or this one, and the copies that the engine has to make, [(old
+    block, new block)]; [] for none.
     """
     ### BEGIN SOLUTION
     last = block_table[-1]
@@ -630,7 +648,7 @@ viz.pool_steps(
     moments,
     num_blocks=9,
     block_size=16,
-    caption="Four samples of one prompt: full blocks stay shared, the last, partly filled one is copied.",
+    caption="Four samples of one prompt: full blocks stay shared, the partly filled one is copied.",
 )
 
 # %% [markdown]
@@ -649,17 +667,22 @@ viz.pool_steps(
 
 # %%
 EIGHT = 8
-beginnings = {text: tokenizer.encode(text) for text in ("Lily had a red ball.", "Lily had a blue kite.")}
-middle = tokenizer.encode(" One day, Lily went outside to play with", add_special_tokens=False)[:EIGHT]
-print([len(tokens) for tokens in beginnings.values()], "tokens before", repr(tokenizer.decode(middle)))
+texts_before = ("Lily had a red ball.", "Lily had a blue kite.")
+beginnings = {text: tokenizer.encode(text) for text in texts_before}
+after = " One day, Lily went outside to play with"
+middle = tokenizer.encode(after, add_special_tokens=False)[:EIGHT]
+num_before = [len(tokens) for tokens in beginnings.values()]
+print(num_before, "tokens before", repr(tokenizer.decode(middle)))
 one, other = (keys_and_values(tokens + middle) for tokens in beginnings.values())
 for layer in range(len(one.specs)):
     (keys, values), (other_keys, other_values) = one.read(layer), other.read(layer)
-    apart = [(a - b)[EIGHT:].abs().max().item() for a, b in ((keys, other_keys), (values, other_values))]
-    equal = torch.equal(keys[EIGHT:], other_keys[EIGHT:]) and torch.equal(
-        values[EIGHT:], other_values[EIGHT:]
+    keys_apart, values_apart = (
+        (mine - theirs)[EIGHT:].abs().max().item()
+        for mine, theirs in ((keys, other_keys), (values, other_values))
     )
-    print(f"layer {layer}: equal {equal!s:5}  keys up to {apart[0]:.1f} apart, values up to {apart[1]:.1f}")
+    equal = keys_apart == values_apart == 0
+    apart = f"keys up to {keys_apart:.1f} apart, values up to {values_apart:.1f}"
+    print(f"layer {layer}: equal {equal!s:5}  {apart}")
 
 # %% [markdown]
 # In the first layer they are equal (the same tokens at the same positions), and in no layer after it. So a
@@ -679,8 +702,8 @@ for layer in range(len(one.specs)):
 def block_hashes(token_ids: list[int], block_size: int) -> list[int]:
     """The hash of each full block of a sequence, in order.
 
-    A block's hash is `hash_block(parent, tokens)` (from the set-up cell): parent is the hash of the block
-    before it, `ROOT` for the first block; tokens is a tuple of the block's `block_size` token ids.
+    A block's hash is `hash_block(parent, tokens)` (from the set-up cell): parent is the hash of the
+    block before it, `ROOT` for the first one; tokens is a tuple of its `block_size` token ids.
     Returns `len(token_ids) // block_size` hashes.
     """
     ### BEGIN SOLUTION
@@ -698,8 +721,10 @@ def block_hashes(token_ids: list[int], block_size: int) -> list[int]:
 # %%
 hashes_of = best("4.5")
 sequences = [tokens + middle for tokens in beginnings.values()]
-print("the same middle block, plain hashes: ", len({hash(tuple(one[EIGHT:])) for one in sequences}), "name")
-print("the same middle block, chained hashes:", len({hashes_of(one, EIGHT)[1] for one in sequences}), "names")
+plain = {hash(tuple(one[EIGHT:])) for one in sequences}
+chained = {hashes_of(one, EIGHT)[1] for one in sequences}
+print("the same middle block, plain hashes:  ", len(plain), "name")
+print("the same middle block, chained hashes:", len(chained), "names")
 
 # %% [markdown]
 # **Break it on purpose.** The engine answers three requests, one after the other: `red ball` with the
@@ -769,7 +794,8 @@ class FullHit(Reference):
     """A block manager that looks for prefixes as above."""
 
     def get_computed_blocks(self, token_ids: list[int]) -> list[int]:
-        return match_everything(self.hashes(token_ids), self.pool.cached, len(token_ids), self.block_size)
+        hashes = self.hashes(token_ids)
+        return match_everything(hashes, self.pool.cached, len(token_ids), self.block_size)
 
 
 def ask_twice(manager_class: type, num_tokens: int) -> str:
@@ -799,12 +825,17 @@ for num_tokens in (11, 13, 12):
 
 
 # %% exercise="4.6"
-def match_prefix(hashes: list[int], cached: dict[int, int], num_tokens: int, block_size: int) -> list[int]:
-    """The blocks that hold the longest cached prefix of a prompt, with at least one token left to compute.
+def match_prefix(
+    hashes: list[int],
+    cached: dict[int, int],
+    num_tokens: int,
+    block_size: int,
+) -> list[int]:
+    """The blocks of the longest cached prefix of a prompt, with at least one token left to compute.
 
-    hashes: of the prompt's full blocks, in order. cached: {hash: block}. num_tokens: of the prompt, at least
-    1. A prefix has no gaps: behind the first hash that is not cached nothing is of use. Returns the blocks
-    in order, [] for none.
+    hashes: of the prompt's full blocks, in order. cached: {hash: block}. num_tokens: of the prompt,
+    at least 1. A prefix has no gaps: behind the first hash that is not cached nothing is of use.
+    Returns the blocks in order, [] for none.
     """
     ### BEGIN SOLUTION
     blocks = []
@@ -882,7 +913,7 @@ FOX = "Once upon a time, there was a little fox who lived in a small house near 
 
 
 def ask_again_later(pool_class: type) -> list:
-    """The answers to three requests in a pool of 6 blocks of 8 tokens; the third asks what the first did."""
+    """The answers to three requests in a pool of 6 blocks; the third asks what the first did."""
 
     class Manager(Reference):
         def __init__(self, num_blocks: int, block_size: int) -> None:
@@ -891,7 +922,8 @@ def ask_again_later(pool_class: type) -> list:
 
     parts = Parts(block_manager=plugged(Manager))
     served = LLM(model, tokenizer, parts=parts, num_blocks=6, block_size=EIGHT, **SETTINGS)
-    return [served.generate(one, SHORT, use_tqdm=False)[0].outputs[0] for one in (SPAIN, FOX, SPAIN)]
+    outputs = [served.generate(one, SHORT, use_tqdm=False)[0] for one in (SPAIN, FOX, SPAIN)]
+    return [output.outputs[0] for output in outputs]
 
 
 answers = ask_again_later(StalePool)
@@ -912,14 +944,15 @@ reveal("4.7a", equal_at_first(answers[0].token_ids, answers[2].token_ids))
 
 # %% exercise="4.7"
 class CachingPool:
-    """A block pool that can find full blocks again by their hash, until it has to give them away."""
+    """A block pool that finds full blocks again by their hash, until it has to give them away."""
 
     def __init__(self, num_blocks: int) -> None:
         self.free = deque(range(num_blocks))  # neither held nor cached; the front is given out next
         self.ref_counts = [0] * num_blocks
         self.cached: dict[int, int] = {}  # {hash: block}
         self.hash_of: dict[int, int] = {}  # {block: hash}, the same the other way round
-        self.evictable: OrderedDict[int, None] = OrderedDict()  # cached and held by nobody; oldest first
+        # Cached and held by nobody, the oldest first:
+        self.evictable: OrderedDict[int, None] = OrderedDict()
         self.num_remembered = 0
 
     @property
@@ -928,19 +961,19 @@ class CachingPool:
         return len(self.free) + len(self.evictable)
 
     def state(self) -> tuple[list[int], list[int], list[int], dict[int, int], dict[int, int]]:
-        """Free blocks, evictable blocks, reference counts, `cached` and `hash_of`; the check looks here."""
+        """Free and evictable blocks, counts, `cached` and `hash_of`; the check looks here."""
         lists = list(self.free), list(self.evictable), list(self.ref_counts)
         return *lists, dict(self.cached), dict(self.hash_of)
 
     def remember(self, block_id: int, block_hash: int) -> None:
-        """Make a full block findable, unless its content is cached already, in this block or another."""
+        """Make a full block findable, unless its content is cached already, here or elsewhere."""
         if block_hash not in self.cached:
             self.cached[block_hash] = block_id
             self.hash_of[block_id] = block_hash
             self.num_remembered += 1
 
     def take(self) -> int:
-        """Give out a block, with a reference count of 1: the front of `free`, else the oldest evictable one.
+        """Give out a block, with a count of 1: the front of `free`, else the oldest evictable one.
 
         A block that is evicted can be found no more. ValueError if no block is available.
         """
@@ -957,15 +990,17 @@ class CachingPool:
         ### END SOLUTION
 
     def share(self, block_id: int) -> None:
-        """Count one holder more of a block that is held or evictable; it is not evictable from now on."""
+        """Count one holder more of a held or evictable block; it is not evictable from now on."""
         ### BEGIN SOLUTION
         self.evictable.pop(block_id, None)
         self.ref_counts[block_id] += 1
         ### END SOLUTION
 
     def release(self, block_id: int) -> None:
-        """Count one holder less of a held block; without any it is the newest evictable one if it is cached
-        (it stays findable), else it goes to the end of `free`.
+        """Count one holder less of a held block.
+
+        Without any it is the newest evictable one if it is cached (it stays findable), else it goes
+        to the end of `free`.
         """
         ### BEGIN SOLUTION
         self.ref_counts[block_id] -= 1
@@ -982,7 +1017,8 @@ class CachingPool:
 # %%
 answers = ask_again_later(best("4.7"))
 in_common = equal_at_first(answers[0].token_ids, answers[2].token_ids)
-print(f"with the hash forgotten in time: {in_common} of {len(answers[0].token_ids)} tokens in common")
+num_tokens = len(answers[0].token_ids)
+print(f"with the hash forgotten in time: {in_common} of {num_tokens} tokens in common")
 
 # %% [markdown]
 # ## 8 · Plug it in
@@ -1030,13 +1066,13 @@ class BlockManager:
     ) -> list[tuple[int, int]] | None:
         """Make room for `num_tokens` tokens of a request in all.
 
-        computed_blocks: from `get_computed_blocks`, for a new request; its table begins with them, and they
-        are shared before anything is taken from the pool. [] for a request that has blocks.
-        Returns the copies to be made, [(old block, new block)] or [], from `copy_on_write` if `must_copy`
-        (it gets the tokens that the request had so far, before growing); or None, with nothing changed, if
-        all this takes more than `self.pool.num_available` blocks: new ones, one for a copy, and those of the
-        computed ones that nobody holds (they are available now, and will not be). Writes down `self.tables`
-        and `self.num_tokens`.
+        computed_blocks: from `get_computed_blocks`, for a new request; its table begins with them,
+        and they are shared before anything is taken from the pool. [] for one that has blocks.
+        Returns the copies to be made, [(old block, new block)] or [], from `copy_on_write` if
+        `must_copy` (it gets the tokens that the request had so far, before growing); or None, with
+        nothing changed, if all this takes more than `self.pool.num_available` blocks: new ones, one
+        for a copy, and those of the computed ones that nobody holds (they are available now, and
+        will not be). Writes down `self.tables` and `self.num_tokens`.
         """
         ### BEGIN SOLUTION
         table = self.tables.get(request_id, list(computed_blocks))
@@ -1049,7 +1085,8 @@ class BlockManager:
             self.pool.share(block_id)
         copies = []
         if must_copy:
-            table, copies = copy_on_write(self.pool, table, self.num_tokens[request_id], self.block_size)
+            num_held = self.num_tokens[request_id]
+            table, copies = copy_on_write(self.pool, table, num_held, self.block_size)
         self.tables[request_id] = table + [self.pool.take() for _ in range(num_new)]
         self.num_tokens[request_id] = num_tokens
         return copies
@@ -1057,11 +1094,12 @@ class BlockManager:
 
     def cache_blocks(self, request_id: str, token_ids: list[int], num_computed_tokens: int) -> None:
         """Make the full blocks among the computed tokens findable."""
-        for index, block_hash in enumerate(block_hashes(token_ids[:num_computed_tokens], self.block_size)):
+        hashes = block_hashes(token_ids[:num_computed_tokens], self.block_size)
+        for index, block_hash in enumerate(hashes):
             self.pool.remember(self.tables[request_id][index], block_hash)
 
     def free(self, request_id: str) -> None:
-        """Forget a request and release its blocks, the last one first; an unknown id is no error."""
+        """Forget a request and release its blocks, the last first; an unknown id is no error."""
         self.num_tokens.pop(request_id, None)
         for block_id in reversed(self.tables.pop(request_id, [])):
             self.pool.release(block_id)
@@ -1078,7 +1116,7 @@ class BlockManager:
         return list(self.tables.get(request_id, []))
 
     def counts(self) -> dict[str, int]:
-        """How many blocks are used, free, and cached though nobody holds them; and how many were evicted."""
+        """How many blocks are used, free, cached though nobody holds them, and were evicted."""
         return {
             "used": sum(count > 0 for count in self.pool.ref_counts),
             "free": len(self.pool.free),
@@ -1087,7 +1125,7 @@ class BlockManager:
         }
 
     def state(self) -> tuple[dict[str, list[int]], dict[str, int], list[int], list[int], list[int]]:
-        """Tables, tokens, free and evictable blocks in order, and reference counts; the check looks here."""
+        """Tables, tokens, free and evictable blocks, and counts; the check looks here."""
         return dict(self.tables), dict(self.num_tokens), *self.pool.state()[:3]
 
 
@@ -1109,8 +1147,9 @@ predict("4.8a", share_found, unit="of the prompt tokens")
 
 # %%
 instruction = (
-    "Once upon a time, there was an old owl who lived in a tall tree. The owl knew many things, and all the "
-    "animals came to ask. The owl was kind and patient, and told everyone what they wanted to know. "
+    "Once upon a time, there was an old owl who lived in a tall tree. The owl knew many things, "
+    "and all the animals came to ask. The owl was kind and patient, and told everyone what they "
+    "wanted to know. "
 )
 questions = (
     "The capital of France is",
@@ -1142,11 +1181,18 @@ def serve(served: LLM) -> dict:
         for output in engine.step():
             tokens[output.request_id] = output.outputs[0].token_ids
         engine.check_integrity()
-        tables = [engine.block_manager.block_table(one.request_id) for one in engine.scheduler.running]
+        running = engine.scheduler.running
+        tables = [engine.block_manager.block_table(one.request_id) for one in running]
         if len(tables) > most:
             most, entries = len(tables), sum(map(len, tables))
             used = engine.block_manager.stats().used
-    return {"tokens": tokens, "stats": engine.stats(), "most": most, "entries": entries, "used": used}
+    return {
+        "tokens": tokens,
+        "stats": engine.stats(),
+        "most": most,
+        "entries": entries,
+        "used": used,
+    }
 
 
 yours = Parts(block_manager=plugged(best("4.8")))
@@ -1156,22 +1202,20 @@ for name, parts, caching in (
     ("the engine's own", Parts(), True),
     ("plugged in", yours, True),
 ):
-    seen[name] = serve(LLM(model, tokenizer, parts=parts, enable_prefix_caching=caching, **small_pool))
+    served = LLM(model, tokenizer, parts=parts, enable_prefix_caching=caching, **small_pool)
+    seen[name] = serve(served)
 same = all(one["tokens"] == seen["no prefix cache"]["tokens"] for one in seen.values())
 print("the same tokens, all three:", same)
 reveal("4.8a", round(seen["plugged in"]["stats"].prefix_hit_rate, 2))
 
 # %%
 for name, one in seen.items():
-    stats = one["stats"]
-    print(
-        f"{name}: {stats.num_prefill_tokens} prompt tokens computed, {stats.prefix_hit_rate:.0%} found; "
-        f"{stats.num_preemptions} preemptions, {stats.blocks.evictions} evictions, {stats.num_steps} steps"
-    )
-    print(
-        f"    at most {one['most']} requests at once, with {one['entries']} blocks in their tables: "
-        f"{one['used']} blocks used, {one['entries'] - one['used']} saved"
-    )
+    stats, entries, used = one["stats"], one["entries"], one["used"]
+    found = f"{stats.num_prefill_tokens} prompt tokens computed, {stats.prefix_hit_rate:.0%} found"
+    lost = f"{stats.num_preemptions} preemptions, {stats.blocks.evictions} evictions"
+    print(f"{name}: {found}; {lost}, {stats.num_steps} steps")
+    tables = f"at most {one['most']} requests at once, with {entries} blocks in their tables"
+    print(f"    {tables}: {used} blocks used, {entries - used} saved")
 
 # %%
 with_samples = LLM(model, tokenizer, parts=yours, **(small_pool | {"num_blocks": 20}))
@@ -1189,7 +1233,7 @@ viz.block_pool_picture(
     num_blocks=20,
     block_size=8,
     columns=10,
-    caption="Four samples of one prompt in the engine, by your manager: one copy of the prompt, four tails.",
+    caption="Four samples of one prompt in the engine, by your manager: one prompt, four tails.",
 )
 
 # %% [markdown]
@@ -1245,10 +1289,16 @@ print(sum(record.plan.num_tokens for record in trace), "went through the model")
 display(reveal("4.9a", served.engine.stats().num_preemptions))
 viz.timeline(
     trace,
-    caption="Hatched: blocks lost. What comes back computes again, except what the cache still holds.",
+    caption="Above, what each step computed; below, the blocks as they are after the step.",
 )
 
 # %% [markdown]
+# A row is a request: orange is a step that computes its prompt, blue one that decodes a token, hatched the
+# time after it lost its blocks. (Waiting, grey, is for those that arrive when there is no room; here all six
+# begin at once.) What comes back is orange again: its rows are computed once more, except those that the
+# cache still holds. `length` says why a request ended: it had its `max_tokens`. The blocks are counted at the
+# end of a step, so the step in which a request ends already shows its blocks as given back.
+#
 # How much room should be left? Back to the simulator of section 1, where lost rows are always computed
 # again. A step counts the same there however much it computes, so compare the tokens too; "in all" are the
 # requests' own and those computed again.
@@ -1257,10 +1307,9 @@ viz.timeline(
 for keep_free in (0, 1, 2, 4, 8, 16):
     run = simulate(workload, Paged(NUM_SLOTS, block_size=16, keep_free=keep_free))
     computed = sum(request.total_len for request in workload) + run.num_recomputed
-    print(
-        f"{keep_free:2} of 48 left free: {run.num_preemptions:3} preemptions, {run.num_recomputed:5,} tokens "
-        f"computed again, {computed:6,} in all, {run.mean_use:.0%} used, {len(run.steps)} steps"
-    )
+    again = f"{run.num_preemptions:3} preemptions, {run.num_recomputed:5,} tokens computed again"
+    used = f"{computed:6,} in all, {run.mean_use:.0%} used, {len(run.steps)} steps"
+    print(f"{keep_free:2} of 48 left free: {again}, {used}")
 
 # %% [markdown]
 # Without a reserve there are 85 preemptions for 120 requests; with a large one the memory stands empty
@@ -1298,9 +1347,11 @@ for size in block_sizes:
     wasted.append(1 - sum(story_lengths) / (size * sum(blocks)))
     entries.append(sum(blocks) / len(blocks))
     cached = dict.fromkeys(hashes_of(prompt_ids[0], size), 0)
-    hits = [size * len(match(hashes_of(ids, size), cached, len(ids), size)) for ids in prompt_ids[1:]]
-    found.append(sum(hits) / sum(map(len, prompt_ids[1:])))
-    print(f"{size:3} tokens: {wasted[-1]:6.1%} wasted, {entries[-1]:5.1f} entries, {found[-1]:4.0%} found")
+    others = prompt_ids[1:]
+    hits = [size * len(match(hashes_of(ids, size), cached, len(ids), size)) for ids in others]
+    found.append(sum(hits) / sum(map(len, others)))
+    waste = f"{wasted[-1]:6.1%} wasted, {entries[-1]:5.1f} entries"
+    print(f"{size:3} tokens: {waste}, {found[-1]:4.0%} found")
 print(f"mean length of a story: {sum(story_lengths) / len(stories):.0f} tokens")
 reveal("4.10a", max(size for size, share in zip(block_sizes, wasted, strict=True) if share < 0.1))
 
@@ -1327,7 +1378,12 @@ spec, context = model.config.attention_specs[0], 2_048
 decode = llm.engine.backend.decode
 for size in (1, 4, 16, 64, 256):
     kv = LayerKV.allocate(
-        context // size, size, spec.num_kv_heads, spec.head_dim, layout=KVLayout.NHD, dtype=torch.float32
+        context // size,
+        size,
+        spec.num_kv_heads,
+        spec.head_dim,
+        layout=KVLayout.NHD,
+        dtype=torch.float32,
     )
     table = torch.randperm(context // size, generator=torch.Generator().manual_seed(0))[None].int()
     query = torch.ones(1, spec.num_heads, spec.head_dim)
@@ -1336,9 +1392,7 @@ for size in (1, 4, 16, 64, 256):
         started = time.perf_counter()
         decode(query, kv, table, torch.tensor([context], dtype=torch.int32), spec)
         times.append(time.perf_counter() - started)
-    print(
-        f"blocks of {size:3}: {1e6 * sorted(times)[len(times) // 2]:5.0f} µs to attend to {context:,} tokens"
-    )
+    print(f"blocks of {size:3}: {1e6 * min(times):5.0f} µs to attend to {context:,} tokens")
 
 # %% [markdown]
 # ## Assessment
@@ -1465,8 +1519,9 @@ compaction_ms = 2 * 60 * 700 * 131_072 / 1_500e9 * 1_000
 def first_fit(reserved: list[tuple[int, int]], num_slots: int, wanted: int) -> int | None:
     """Where the first hole of at least `wanted` slots begins.
 
-    reserved: (start, number of slots) of each reservation, in any order; they do not overlap. num_slots: of
-    the whole memory, slots 0 to num_slots - 1. wanted: at least 1. Returns None if no hole is long enough.
+    reserved: (start, number of slots) of each reservation, in any order; they do not overlap.
+    num_slots: of the whole memory, slots 0 to num_slots - 1. wanted: at least 1. Returns None if no
+    hole is long enough.
     """
     ### BEGIN SOLUTION
     end = 0
@@ -1489,8 +1544,9 @@ def first_fit(reserved: list[tuple[int, int]], num_slots: int, wanted: int) -> i
 def slide_down(runs: list[tuple[int, int, int]]) -> tuple[list[int], int]:
     """Move reservations to the front of the memory, in their order, without gaps.
 
-    runs: (start, number of slots, tokens in them) of each reservation, sorted by start. Returns the new
-    starts, and how many rows are copied: the tokens of every one that moves, and none of one that stays.
+    runs: (start, number of slots, tokens in them) of each reservation, sorted by start. Returns the
+    new starts, and how many rows are copied: the tokens of every one that moves, and none of one
+    that stays.
     """
     ### BEGIN SOLUTION
     starts = []

@@ -1,7 +1,8 @@
 """`mine`: the student's own answer to an exercise of another lab, from their own notebook."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from cblab.lab.course import notebook_of
 from cblab.lab.dispatcher import load_reference
@@ -12,35 +13,58 @@ from cblab.lab.registry import Lab, LabError, load_lab
 from cblab.lab.runner import Verdict
 
 
-def mine(lab: str, symbol: str, folder: Path | None = None) -> Any:
+@overload
+def mine(lab: str, symbol: str, folder: Path | None = None) -> Any: ...
+@overload
+def mine(lab: str, symbol: tuple[str, ...], folder: Path | None = None) -> tuple[Any, ...]: ...
+def mine(lab: str, symbol: str | tuple[str, ...], folder: Path | None = None) -> Any:
     """What the student wrote in another lab, as in ``mine("04_paging", "BlockManager")``; prints whose it is.
 
     Their answer is taken from its cell in their notebook and judged there and then, in a process of its own.
     If it does not pass, or there is no notebook, it is cblab's reference. The earlier answers that it uses
     are theirs too, as far as those pass.
 
+    symbol: several in a tuple come back in a tuple; one process judges all of them.
     folder: where they work, see `notebook_of`; None is the current one.
 
     Raises LabError for a lab or a symbol that the course does not have.
     """
+    symbols = (symbol,) if isinstance(symbol, str) else symbol
     known = load_lab(lab)
-    exercise = _defining(symbol, known)
+    defining = {name: _defining(name, known) for name in symbols}
     path = notebook_of(known.name, Path.cwd() if folder is None else folder)
     if path is None:
-        return _reference(exercise, symbol, f"there is no notebook {known.name}.ipynb here")
+        found = {
+            name: _reference(exercise, name, f"there is no notebook {known.name}.ipynb here")
+            for name, exercise in defining.items()
+        }
+    else:
+        found = _fetched(defining, known, path)
+    return found[symbol] if isinstance(symbol, str) else tuple(found[name] for name in symbols)
+
+
+def _fetched(defining: Mapping[str, Exercise], lab: Lab, path: Path) -> dict[str, Any]:
+    """Each symbol from the notebook at `path` if its exercise passes, else the reference."""
     submission = submission_of(read_notebook(path))
-    needed = (*known.built_on(exercise), exercise)
+    needed = [one for exercise in defining.values() for one in (*lab.built_on(exercise), exercise)]
+    together = tuple(one for one in lab.exercises if one in needed)
     try:
-        verdicts = {one.exercise.id: one for one in judge(submission, needed, known, cwd=path.parent)}
+        verdicts = {one.exercise.id: one for one in judge(submission, together, lab, cwd=path.parent)}
     except LabError as error:
-        return _reference(exercise, symbol, str(error))
-    if not verdicts[exercise.id].passed:
-        return _reference(exercise, symbol, _why_not(verdicts[exercise.id]))
-    namespace = _run(submission, needed, verdicts, path)
-    borrowed = [one.id for one in needed if not verdicts[one.id].passed]
-    beside = f", with the reference for {', '.join(borrowed)}" if borrowed else ""
-    print(f"{symbol}: yours, exercise {exercise.id} of {path.name}{beside}")
-    return namespace[symbol]
+        return {name: _reference(exercise, name, str(error)) for name, exercise in defining.items()}
+    namespace = None
+    found = {}
+    for name, exercise in defining.items():
+        if not verdicts[exercise.id].passed:
+            found[name] = _reference(exercise, name, _why_not(verdicts[exercise.id]))
+            continue
+        namespace = namespace or _run(submission, together, verdicts, path)
+        found[name] = namespace[name]
+        uses = (*lab.built_on(exercise), exercise)
+        borrowed = [one.id for one in uses if not verdicts[one.id].passed]
+        beside = f", with the reference for {', '.join(borrowed)}" if borrowed else ""
+        print(f"{name}: yours, exercise {exercise.id} of {path.name}{beside}")
+    return found
 
 
 def _defining(symbol: str, lab: Lab) -> Exercise:

@@ -38,14 +38,14 @@ def predict(key: str, value: Any, *, unit: str = "") -> Shown:
     return Shown(f"Prediction {key}: {text}", card(f"Prediction {key}", escape(f"You predict {text}.")))
 
 
-def reveal(key: str, measured: Any, *, unit: str = "") -> Shown:
-    """The prediction beside the measurement."""
-    entry, value = _load().get(key), _plain(measured)
+def reveal(key: str, actual: Any, *, unit: str = "") -> Shown:
+    """The prediction beside the number that was measured, counted or computed."""
+    entry, value = _load().get(key), _plain(actual)
     unit = unit or (entry or {}).get("unit", "")
     mine = "none" if entry is None else f"{_short(entry['value'])} {unit}".strip()
-    rows = [("you predicted", escape(mine)), ("measured", escape(f"{_short(value)} {unit}".strip()))]
+    rows = [("you predicted", escape(mine)), ("actual", escape(f"{_short(value)} {unit}".strip()))]
     if entry is not None and _is_number(entry["value"]) and _is_number(value) and entry["value"]:
-        rows.append(("measured / predicted", f"{value / entry['value']:.3g}"))
+        rows.append(("actual / predicted", f"{value / entry['value']:.3g}"))
     advice = f"Predict first: predict({key!r}, your number). It is more fun that way."
     notes = [] if entry is not None else [escape(advice)]
     text = ", ".join(f"{name}: {cell}" for name, cell in rows)

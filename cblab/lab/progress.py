@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from cblab.lab.course import notebooks_in
 from cblab.lab.judge import judge
-from cblab.lab.notebook import answer_cells, blank_of, read_notebook, source_of, submission_of
+from cblab.lab.notebook import (
+    answer_cells,
+    blank_of,
+    open_questions,
+    read_notebook,
+    source_of,
+    submission_of,
+)
 from cblab.lab.registry import Lab, LabError, load_lab
 
 if TYPE_CHECKING:
@@ -19,7 +26,7 @@ class LabProgress:
     """How far one lab is.
 
     passed, wrong, blank: ids of its exercises. points: earned, of `most`; neither counts what is marked by
-    hand. trouble: why nothing could be judged.
+    hand. written, unwritten: ids of its open questions. trouble: why nothing could be judged.
     """
 
     lab: str
@@ -28,6 +35,8 @@ class LabProgress:
     blank: tuple[str, ...] = ()
     points: float = 0.0
     most: float = 0.0
+    written: tuple[str, ...] = ()
+    unwritten: tuple[str, ...] = ()
     trouble: str = ""
 
 
@@ -41,10 +50,15 @@ def progress_of(lab: Lab, path: Path) -> LabProgress:
     )
     begun = [exercise for exercise in lab.exercises if exercise.id not in blank]
     most = sum(exercise.points for exercise in lab.exercises)
+    questions = list(open_questions(notebook))
+    written = tuple(question.id for question in questions if not question.blank)
+    unwritten = tuple(question.id for question in questions if question.blank)
     try:
         verdicts = judge(submission_of(notebook), begun, lab, cwd=path.resolve().parent) if begun else []
     except LabError as error:
-        return LabProgress(lab.name, blank=blank, most=most, trouble=str(error))
+        return LabProgress(
+            lab.name, blank=blank, most=most, written=written, unwritten=unwritten, trouble=str(error)
+        )
     return LabProgress(
         lab.name,
         passed=tuple(verdict.exercise.id for verdict in verdicts if verdict.passed),
@@ -52,6 +66,8 @@ def progress_of(lab: Lab, path: Path) -> LabProgress:
         blank=(*blank, *(verdict.exercise.id for verdict in verdicts if verdict.blank)),
         points=sum(verdict.points for verdict in verdicts),
         most=most,
+        written=written,
+        unwritten=unwritten,
     )
 
 
@@ -75,14 +91,19 @@ def _print(rows: Sequence[LabProgress], console: "Console") -> None:
     table.add_column("lab", no_wrap=True)
     table.add_column("done", justify="right", no_wrap=True)
     table.add_column("points", justify="right", no_wrap=True)
+    table.add_column("written", justify="right", no_wrap=True)
     table.add_column("next", overflow="fold")
     for row in rows:
         count = len(row.passed) + len(row.wrong) + len(row.blank)
-        table.add_row(
-            row.lab, f"{len(row.passed)} of {count}", f"{row.points:g} of {row.most:g}", _what_next(row)
-        )
+        done, points = f"{len(row.passed)} of {count}", f"{row.points:g} of {row.most:g}"
+        questions = len(row.written) + len(row.unwritten)
+        written = f"{len(row.written)} of {questions}" if questions else "–"
+        table.add_row(row.lab, done, points, written, _what_next(row))
     console.print(table)
-    console.print("`cblab check NOTEBOOK` says what is wrong. Grading adds hidden cases.")
+    console.print(
+        "Written are open questions, which are marked by hand. `cblab check NOTEBOOK` says what is wrong. "
+        "Grading adds hidden cases."
+    )
 
 
 def _what_next(row: LabProgress) -> str:
@@ -90,4 +111,5 @@ def _what_next(row: LabProgress) -> str:
         return row.trouble
     wrong = f"mend {', '.join(row.wrong)}" if row.wrong else ""
     blank = f"begin {row.blank[0]}" if row.blank else ""
-    return "; ".join(filter(None, (wrong, blank))) or "all done"
+    write = f"write {', '.join(row.unwritten)}" if row.unwritten and not row.blank else ""
+    return "; ".join(filter(None, (wrong, blank, write))) or "all done"

@@ -154,7 +154,8 @@ def slot_strips(rows: Mapping[str, Sequence[tuple[str, int]]], *, caption: str) 
         for kind, slots in segments:
             _, colour, hatch = SLOT_KINDS[kind]
             edge = PAPER if colour in (BLUE, SKY) else MUTED
-            axis.barh(line, slots, 0.72, left=start, color=colour, edgecolor=edge, hatch=hatch, linewidth=0.8)
+            bars = axis.barh(line, slots, 0.72, left=start, color=colour, edgecolor=edge, hatch=hatch)
+            bars[0].set(linewidth=0.8, clip_on=False)
             start += slots
     axis.set_yticks(range(len(rows)), list(rows), fontsize=10)
     axis.set_ylim(len(rows) - 0.5, -0.5)

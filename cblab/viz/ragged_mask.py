@@ -62,8 +62,11 @@ def ragged_mask_picture(
     present = [kind for kind in range(5) if (kinds == kind).any()]
     handles = [Patch(facecolor=_COLOURS[kind], edgecolor=MUTED, label=_WORDS[kind]) for kind in present]
     figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=9.5, frameon=False)
-    wrong = int((kinds == _WRONG).sum())
-    alt = f"Attention mask of {len(names)} sequences. {'; '.join(words)}. Wrongly seen keys: {wrong}."
+    alt = f"Attention mask of {len(names)} sequence{'s'[: len(names) > 1]}. {'; '.join(words)}. "
+    alt += f"Wrongly seen keys: {int((kinds == _WRONG).sum())}."
+    missing = _num_missing(kinds, rows, columns)
+    if missing:
+        alt += f" Not seen, of the keys up to each query's own: {missing}."
     return Picture.from_figure(figure, alt=alt, caption=caption)
 
 
@@ -79,6 +82,15 @@ def _kinds(seen: NDArray[np.bool_], rows: list[int], columns: list[int]) -> NDAr
             own[: first_new - left][seen[row, left:first_new]] = _CACHED
             own[first_new - left : end - left][seen[row, first_new:end]] = _NEW
     return kinds
+
+
+def _num_missing(kinds: NDArray[np.int8], rows: list[int], columns: list[int]) -> int:
+    """How many own keys, up to the query's own, are not seen: a window hides some, and so does a mistake."""
+    return sum(
+        int((kinds[row, left : right - (bottom - 1 - row)] == _HIDDEN).sum())
+        for (top, bottom), (left, right) in zip(pairwise(rows), pairwise(columns), strict=True)
+        for row in range(top, bottom)
+    )
 
 
 def _draw_cells(axis: Axes, kinds: NDArray[np.int8], *, has_lines: bool) -> None:

@@ -10,6 +10,7 @@ from cblab.viz.picture import (
     INK,
     MUTED,
     ORANGE,
+    PAPER,
     PINK,
     VERMILION,
     Picture,
@@ -58,7 +59,8 @@ def roofline_picture(
         y="GFLOP/s",
         title=f"{bytes_per_s / _GIGA:,.3g} GB/s, {flop_per_s / _GIGA:,.3g} GFLOP/s, ridge {ridge:,.3g}",
     )
-    axis.legend(fontsize=9.5, frameon=False, loc="lower right")
+    # On white, so that the ridge's line does not run through the words.
+    axis.legend(fontsize=9.5, framealpha=1, edgecolor="none", facecolor=PAPER, loc="lower right")
     alt = "; ".join(
         f"{name}: {intensity:,.3g} FLOP per byte at {rate / _GIGA:.3g} GFLOP/s"
         for name, (intensity, rate) in points.items()

@@ -38,7 +38,7 @@ def greedy(**changes: Any) -> SamplingParams:
 
 
 def finish(engine: Engine) -> dict[str, RequestOutput]:
-    ended = {}
+    ended: dict[str, RequestOutput] = {}
     while engine.has_unfinished:
         ended |= {one.request_id: one for one in engine.step() if one.finished}
         engine.check_integrity()
@@ -108,7 +108,7 @@ def test_pending_tokens_reach_their_rows_wherever_they_stand() -> None:
         batches.append(batch.input_ids.tolist())
         return build(batch, *rest)
 
-    engine.runner.forward = forward  # type: ignore[method-assign]
+    engine.runner.forward = forward  # type: ignore[method-assign, assignment]
     engine.add_request([1], greedy(max_tokens=2), request_id="short")
     engine.add_request([10], greedy(max_tokens=4), request_id="long")
     engine.add_request([20, 21, 22, 23, 24], greedy(max_tokens=2), request_id="chunked")
@@ -274,9 +274,8 @@ def test_the_tokens_are_those_of_the_plain_engine(
 def test_preempted_requests_get_their_pending_tokens() -> None:
     """A pool that is far too small for eight requests at once: many are preempted with a token pending."""
     rng = random.Random(0)
-    config = {"num_blocks": 12, "block_size": 2, "watermark": 0.0, "max_num_seqs": 8}
     wishes = [(rng.randrange(1, 30), rng.randrange(2, 9)) for _ in range(40)]
-    engine = table_engine(**config)
+    engine = table_engine(num_blocks=12, block_size=2, watermark=0.0, max_num_seqs=8)
     for first, num_new in wishes:
         engine.add_request([first], greedy(max_tokens=num_new))
     ended = finish(engine)

@@ -258,7 +258,7 @@ def test_a_prediction_outlives_the_kernel(run: Run, tmp_path: Path) -> None:
     assert "Predict first" in run("reveal('1.a', 12)")._repr_html_()
     assert repr(run("predict('1.a', 4.0, unit='tokens')")) == "Prediction 1.a: 4 tokens"
     assert repr(run("predict('1.a', None)")) == "Prediction 1.a: 4 tokens"
-    assert "measured: 12 tokens, measured / predicted: 3" in repr(run("reveal('1.a', 12)"))
+    assert "actual: 12 tokens, actual / predicted: 3" in repr(run("reveal('1.a', 12)"))
     assert (tmp_path / ".cblab" / "predictions.json").is_file()
 
 
@@ -274,7 +274,7 @@ def test_predictions_never_fail_a_notebook(run: Run, tmp_path: Path) -> None:
     for damaged in ("{", "[1]", '{"1.a": 3}', "\xff"):
         file.write_text(damaged, encoding="latin-1")
         assert "No prediction" in repr(run("predict('1.a', None)"))
-        assert "measured: 2" in repr(run("reveal('1.a', 2)"))
+        assert "actual: 2" in repr(run("reveal('1.a', 2)"))
     file.chmod(0o444)
     assert "7" in repr(run("predict('1.a', 7)"))
     assert "7" in repr(run("predict('1.a', None)"))

@@ -1,11 +1,15 @@
 """`mine` and `cblab progress`: what a student's own notebooks hold."""
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cblab.lab import mine
+from cblab.lab.exercise import Exercise
+from cblab.lab.judge import judge
 from cblab.lab.progress import LabProgress, progress_of, show_progress
 from cblab.lab.registry import Lab, LabError
 from cblab.lab.release import release_of, to_text
@@ -58,6 +62,27 @@ def test_what_it_uses_is_the_reference_where_that_is_not_done(
     assert "yours, exercise 90.2 of 90_toy.ipynb, with the reference for 90.1" in capsys.readouterr().out
 
 
+def test_several_symbols_come_from_one_process(
+    labs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(labs, ex_90_1=DOUBLE, ex_90_2="def total(values):\n    return 0")
+    judged = []
+
+    def counting(submission: object, exercises: tuple[Exercise, ...], *args: Any, **kwargs: Any) -> Any:
+        judged.append([one.id for one in exercises])
+        return judge(submission, exercises, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sys.modules["cblab.lab.mine"], "judge", counting)
+    double, total = mine("90_toy", ("double", "total"), labs)
+    assert judged == [["90.1", "90.2"]]
+    assert (double([1, 2]), total([1, 2])) == ([2, 4], 6)
+    assert double.__module__ == "90_toy"
+    assert capsys.readouterr().out == (
+        "double: yours, exercise 90.1 of 90_toy.ipynb\n"
+        "total: the reference (exercise 90.2 does not pass its check)\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
@@ -92,10 +117,18 @@ def test_what_the_course_does_not_have_is_named(labs: Path) -> None:
 def test_progress_counts_what_is_done_and_runs_no_blank(labs: Path, toy: Lab) -> None:
     path = labs / "90_toy" / "90_toy.ipynb"
     blank = progress_of(toy, path)
-    assert blank == LabProgress("90_toy", blank=("90.1", "90.2", "90.3", "90.4"), most=6.5)
+    assert blank == LabProgress(
+        "90_toy", blank=("90.1", "90.2", "90.3", "90.4"), most=6.5, unwritten=("90.5",)
+    )
     write(labs, ex_90_1=DOUBLE, ex_90_2="def total(values):\n    return 0", ex_90_3="size_gib = 1.5")
     assert progress_of(toy, path) == LabProgress(
-        "90_toy", passed=("90.1", "90.3"), wrong=("90.2",), blank=("90.4",), points=3.5, most=6.5
+        "90_toy",
+        passed=("90.1", "90.3"),
+        wrong=("90.2",),
+        blank=("90.4",),
+        points=3.5,
+        most=6.5,
+        unwritten=("90.5",),
     )
 
 
@@ -103,7 +136,17 @@ def test_progress_says_what_comes_next(labs: Path, toy: Lab, capsys: pytest.Capt
     write(labs, ex_90_1=DOUBLE, ex_90_2="def total(values):\n    return 0")
     show_progress(labs)
     said = " ".join(capsys.readouterr().out.split())
-    assert "90_toy 1 of 4 3 of 6.5 mend 90.2; begin 90.3" in said
+    assert "90_toy 1 of 4 3 of 6.5 0 of 1 mend 90.2; begin 90.3" in said
+
+
+def test_progress_counts_open_questions_without_judging_them(
+    labs: Path, toy: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(labs, manual_90_5="### Question 90.5 · Why\n\nBecause.")
+    one = progress_of(toy, labs / "90_toy" / "90_toy.ipynb")
+    assert (one.written, one.unwritten, one.points) == (("90.5",), (), 0)
+    show_progress(labs)
+    assert "90_toy 0 of 4 0 of 6.5 1 of 1 begin 90.1" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_set_up_that_does_not_run_is_told(labs: Path, toy: Lab) -> None:

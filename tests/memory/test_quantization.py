@@ -39,7 +39,8 @@ RUNNABLE = [one for one in PUBLISHED if one.parameters is not None]
 
 @pytest.mark.parametrize("model", RUNNABLE, ids=lambda model: model.name)
 def test_published_models_have_their_published_number_of_parameters(model: PublishedModel) -> None:
-    assert count_parameters(ModelConfig.from_dict(model.config)).total == model.parameters
+    counts = count_parameters(ModelConfig.from_dict(model.config))
+    assert counts.total == sum(counts.by_part().values()) == model.parameters
     assert model.source.startswith("https://huggingface.co/")
 
 

@@ -187,6 +187,7 @@ _BATCH = (
         minutes=10,
         difficulty="medium",
         lines=11,
+        bonus=True,
         hints=(
             "Three of the five are sums over the runs. For the other two walk over the arena from left to "
             "right.",

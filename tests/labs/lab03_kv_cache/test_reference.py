@@ -52,7 +52,7 @@ def test_a_full_row_is_refused_and_stays_as_it_is() -> None:
     cache.update(0, 1, torch.ones(3, 1, 2), torch.ones(3, 1, 2))
     cache.advance(1, 3)
     before = cache.keys.clone()
-    with pytest.raises(ValueError, match="row 1 would hold 4 tokens, it has room for 3"):
+    with pytest.raises(ValueError, match="row 1 has room for 3 tokens, not for 4"):
         cache.update(0, 1, torch.zeros(1, 1, 2), torch.zeros(1, 1, 2))
     assert torch.equal(cache.keys, before)
     assert cache.utilisation() == 0.5

@@ -53,7 +53,7 @@ class BatchKVCache:
         start = self.lengths[row]
         end = start + k.shape[0]
         if end > self.max_length:
-            raise ValueError(f"row {row} would hold {end} tokens, it has room for {self.max_length}")
+            raise ValueError(f"row {row} has room for {self.max_length} tokens, not for {end}")
         self.keys[layer, row, start:end] = k
         self.values[layer, row, start:end] = v
         return self.keys[layer, row, :end], self.values[layer, row, :end]

@@ -8,7 +8,7 @@ _LATENT_A_HEAD = (
 )
 _LATENT = 'numbers = config["kv_lora_rank"] + config["qk_rope_head_dim"]'
 _WINDOW = 'window = config.get("sliding_window") or num_tokens'
-_KIND = 'min(num_tokens, window) if kind == "sliding_attention" else num_tokens'
+_KIND = "min(num_tokens, window) if slide else num_tokens"
 _RETURN = "return held * numbers * bytes_per_number"
 KV_CACHE_BYTES = [
     (
@@ -74,7 +74,7 @@ KV_CACHE_BYTES = [
         "window on the others",
         edited(
             "2.5",
-            (_KIND, 'min(num_tokens, window) if kind != "sliding_attention" else num_tokens'),
+            (_KIND, "min(num_tokens, window) if not slide else num_tokens"),
             ('["sliding_attention"] *', '["full_attention"] *'),
         ),
         "applied to the layers of full attention",
@@ -91,7 +91,7 @@ KV_CACHE_BYTES = [
     ),
     (
         "one layer",
-        edited("2.5", ("for kind in types)", "for kind in types[:1])")),
+        edited("2.5", ("for slide in slides)", "for slide in slides[:1])")),
         "One layer is counted",
     ),
     ("two bytes", edited("2.5", (_RETURN, "return held * numbers * 2")), "are taken as 2"),

@@ -39,7 +39,7 @@ MERGE = [
 ]
 
 _SLOT = "slot = self.length % self.window"
-_SLOTS = "[place % self.window for place in range(max(0, self.length - self.window), self.length)]"
+_SLOTS = "[n % self.window for n in range(max(0, self.length - self.window), self.length)]"
 _RETURN = "return self.keys[slots], self.values[slots]"
 RING = [
     ("no ring", edited("3.16", (_SLOT, "slot = self.length")), "The ring does not go round"),

@@ -9,7 +9,7 @@ _COUNT = "self.lengths[row] += k.shape[0]"
 _SHARE = "return sum(self.lengths) / (len(self.lengths) * self.max_length)"
 _K, _V = "self.keys[layer, row, start:end] = k", "self.values[layer, row, start:end] = v"
 _FULL = "end > self.max_length"
-_RAISE = 'raise ValueError(f"row {row} would hold {end} tokens, it has room for {self.max_length}")'
+_RAISE = 'raise ValueError(f"row {row} has room for {self.max_length} tokens, not for {end}")'
 BATCH = [
     (
         "still per layer",

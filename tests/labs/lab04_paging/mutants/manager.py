@@ -5,7 +5,8 @@ from tests.labs.edit import edited
 _SHARE = "for block_id in computed_blocks:\n    self.pool.share(block_id)\n"
 _ASK = "if num_new + must_copy + num_revived > self.pool.num_available:\n    return None\n"
 _TAKE = "self.tables[request_id] = table + [self.pool.take() for _ in range(num_new)]"
-_COPY = "    table, copies = copy_on_write(self.pool, table, self.num_tokens[request_id], self.block_size)\n"
+_HELD = "    num_held = self.num_tokens[request_id]\n"
+_COPY = "    table, copies = copy_on_write(self.pool, table, num_held, self.block_size)\n"
 BLOCK_MANAGER = [
     (
         "takes first",
@@ -40,15 +41,12 @@ BLOCK_MANAGER = [
         edited("4.8", ("num_new + must_copy + num", "num_new + num")),
         "A private copy needs a block too",
     ),
-    ("never copies", edited("4.8", (f"if must_copy:\n{_COPY}", "")), "is written without a copy"),
+    ("never copies", edited("4.8", (f"if must_copy:\n{_HELD}{_COPY}", "")), "is written without a copy"),
     (
         "the new total",
         edited(
             "4.8",
-            (
-                "copy_on_write(self.pool, table, self.num_tokens[request_id],",
-                "copy_on_write(self.pool, table, num_tokens,",
-            ),
+            (_HELD, "    num_held = num_tokens\n"),
         ),
         "is told the new total",
     ),
