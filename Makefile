@@ -15,14 +15,14 @@ PEERS := .bench-venv
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check build demo bench bench-full bench-gpu format lock clean
+.PHONY: help lab test check build demo site bench bench-full bench-gpu format lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # Threads that spin while they wait would take the cores away from the browser.
 lab: $(READY) ## open the labs in JupyterLab
-	OMP_WAIT_POLICY=passive $(VENV)/bin/jupyter lab --notebook-dir=labs $(ARGS)
+	OMP_WAIT_POLICY=passive $(VENV)/bin/jupyter lab --notebook-dir=labs --LabApp.default_url=/lab/tree/README.md $(ARGS)
 
 test: check ## everything in `make check`, then all tests, then nbval over the rendered labs
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -40,6 +40,9 @@ build: $(READY) ## regenerate every notebook and picture from solutions/*.py
 
 demo: $(READY) ## the bundled model answers several prompts at once
 	$(PY) -m cblab.demos.streaming
+
+site: $(READY) ## the guides, rendered labs and API reference as static pages in site/ (ARGS=--solutions: with answers)
+	$(PY) -m cblab.lab.site $(ARGS)
 
 bench: $(READY) ## this machine's limits, then every path beside transformers (under 10 minutes)
 	$(BENCH) tests/benchmarks --ignore tests/benchmarks/gpu $(ARGS)
@@ -73,7 +76,7 @@ $(PEERS)/.ready: tests/benchmarks/peers.txt
 	@touch $@
 
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml
@@ -85,6 +88,8 @@ $(READY): requirements.lock pyproject.toml
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@# Without it JupyterLab asks every student whether to fetch news, and does.
 	$(VENV)/bin/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
+	@# The guide is to be read, not edited.
+	@install -D -m 644 cblab/assets/jupyterlab/overrides.json $(VENV)/share/jupyter/lab/settings/overrides.json
 	@echo "Compiling the kernels for this machine: half a minute, once."
 	$(PY) -c 'from cblab import LLM; LLM("story-4m").engine.warmup()'
 	@touch $@

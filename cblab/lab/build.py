@@ -26,7 +26,7 @@ def build(root: Path, name: str) -> None:
     """Execute the lab's source, write both notebooks, and hand out the files beside the rendered one."""
     solution = notebook_from_source(root / "solutions" / f"{name}.py", load_lab(name))
     rendered_path, release_path = _paths(root, name)
-    rendered = executed(solution, files=rendered_path.parent)
+    rendered = executed(solution, files=rendered_path.parent, neighbours=root / "solutions")
     _write(rendered_path, to_text(rendered))
     _write(release_path, to_text(release_of(solution)))
     for place, file in _companions(rendered_path.parent).items():
@@ -62,6 +62,11 @@ def course_root(start: Path) -> Path:
         if (folder / "solutions").is_dir():
             return folder
     raise LabError(f"no folder `solutions` in {start} or above it: run this in the course's repository")
+
+
+def lab_sources(root: Path) -> list[str]:
+    """The labs that have a source in the course's repository, by name."""
+    return sorted(path.stem for path in (root / "solutions").glob("[0-9]*.py"))
 
 
 def _companions(folder: Path) -> dict[Path, Path]:
@@ -104,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         root = course_root(Path.cwd())
-        names = options.labs or sorted(path.stem for path in (root / "solutions").glob("[0-9]*.py"))
+        names = options.labs or lab_sources(root)
         if options.check:
             found = [line for name in names for line in stale(root, name)]
             for line in found:

@@ -22,14 +22,23 @@ class ExecutionError(LabError):
     """A notebook that did not run through, or that shows what it should not; the text names the cell."""
 
 
-def executed(notebook: NotebookNode, files: Path | None = None) -> NotebookNode:
+def executed(
+    notebook: NotebookNode, files: Path | None = None, neighbours: Path | None = None
+) -> NotebookNode:
     """`notebook` run from top to bottom in a fresh folder, beside copies of `files`' content.
+
+    neighbours: a folder of labs, whose notebooks are found from the fresh folder as from one of theirs.
 
     Without a hidden seed, so that the cards are the same for everyone. Raises ExecutionError for an error in
     a cell that has no tag raises-exception, for anything on stderr, for a check without full marks, and for
     an output that holds a memory address or a path of this machine.
     """
-    with tempfile.TemporaryDirectory(prefix="cblab-") as folder:
+    with tempfile.TemporaryDirectory(prefix="cblab-") as above:
+        folder = Path(above) / "lab"
+        folder.mkdir()
+        for path in () if neighbours is None else sorted(neighbours.glob("*/*.ipynb")):
+            (Path(above) / path.parent.name).mkdir(exist_ok=True)
+            shutil.copyfile(path, Path(above) / path.parent.name / path.name)
         if files is not None and files.is_dir():
             shutil.copytree(
                 files, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.ipynb", ".cblab")
@@ -41,13 +50,13 @@ def executed(notebook: NotebookNode, files: Path | None = None) -> NotebookNode:
             record_timing=False,
             coalesce_streams=True,
             extra_arguments=["--IPKernelApp.log_level=40"],
-            resources={"metadata": {"path": folder}},
+            resources={"metadata": {"path": str(folder)}},
         )
         try:
             result: NotebookNode = client.execute(env=environment_without_seed() | {"PYTHONHASHSEED": "0"})
         except CellExecutionError as error:
             raise ExecutionError(str(error)) from None
-        places = [folder, str(Path.home()), str(Path.cwd())]
+        places = [above, str(Path.home()), str(Path.cwd())]
     result.metadata.language_info = dict(LANGUAGE_INFO)
     for cell in result.cells:
         if cell.cell_type == "code":

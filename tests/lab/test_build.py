@@ -221,5 +221,16 @@ def test_what_no_page_may_show_stops_the_build(source: str, says: str) -> None:
         executed(nbformat.v4.new_notebook(cells=[cell]))
 
 
+def test_the_notebooks_of_other_labs_are_found_from_where_a_notebook_runs(tmp_path: Path) -> None:
+    (tmp_path / "90_other").mkdir()
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "90_other" / "90_other.ipynb")
+    cell = nbformat.v4.new_code_cell(
+        "from pathlib import Path\nprint(Path('../90_other/90_other.ipynb').exists())"
+    )
+    for neighbours, seen in ((tmp_path, "True\n"), (None, "False\n")):
+        page = executed(nbformat.v4.new_notebook(cells=[cell]), neighbours=neighbours)
+        assert page.cells[0].outputs[0].text == seen
+
+
 def test_text_on_disk_ends_with_one_newline() -> None:
     assert to_text(nbformat.v4.new_notebook()).endswith("}\n")
