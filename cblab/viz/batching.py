@@ -1,6 +1,7 @@
 """Pictures of continuous batching: who sits where, when tokens come, how long one waits."""
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
@@ -42,9 +43,12 @@ def seat_timeline(runs: Mapping[str, Sequence[StepRecord]], num_seats: int, *, c
         empty = Rectangle((0, -0.5), len(records), num_seats, facecolor=PAPER, edgecolor="#c3cad1")
         empty.set_hatch("////")
         axis.add_patch(empty)
-        for number, (seat, start, end) in enumerate(_sittings(records, num_seats)):
+        num_sat = [0] * num_seats
+        for seat, start, end in _sittings(records, num_seats):
             bar = Rectangle((start, seat - 0.4), end - start, 0.8, edgecolor=PAPER, linewidth=0.8)
-            bar.set_facecolor(_SEAT_COLOURS[number % len(_SEAT_COLOURS)])
+            # By twos along a row and by ones from row to row: no bar has the colour of one that it touches.
+            bar.set_facecolor(_SEAT_COLOURS[(seat + 2 * num_sat[seat]) % len(_SEAT_COLOURS)])
+            num_sat[seat] += 1
             axis.add_patch(bar)
         label_axes(axis, x="", y="seat", title=words[-1])
         axis.grid(False)
@@ -121,30 +125,33 @@ def token_times(
 def waits_by_length(
     runs: Mapping[str, Sequence[tuple[int, float]]], *, caption: str, unit: str = "ticks"
 ) -> Picture:
-    """How long each request waited for its first token, over the length of its prompt.
+    """How long each request waited for its first token, over the length of its prompt: a panel a run.
 
-    runs: a line of marks each, its label to (prompt tokens, wait) pairs.
+    runs: the panel's title to (prompt tokens, wait) pairs.
     """
-    figure, (axis,) = new_figure(_WIDTH, 3.2)
-    for (marker, colour), (label, pairs) in zip(_MARKS, runs.items(), strict=False):
-        worst = max(wait for _, wait in pairs)
-        axis.plot(
-            [length for length, _ in pairs],
-            [wait for _, wait in pairs],
-            marker,
-            color=colour,
-            markersize=5,
-            alpha=0.75,
-            label=f"{label}: at worst {worst:.0f} {unit}",
-        )
-    label_axes(axis, x="prompt (tokens)", y=f"until the first token ({unit})")
-    axis.set_ylim(bottom=0)
-    axis.legend(fontsize=9.5, frameon=False, loc="upper center")
-    alt = "; ".join(
-        f"{label}: the longest prompt, {max(pairs)[0]} tokens, waits {max(pairs)[1]:.0f} {unit}"
-        for label, pairs in runs.items()
-    )
-    return Picture.from_figure(figure, alt=f"Waits. {alt}.", caption=caption)
+    figure, axes = new_figure(_WIDTH, 3.4, columns=len(runs))
+    highest = max(wait for pairs in runs.values() for _, wait in pairs)
+    words = []
+    for axis, (marker, colour), (label, pairs) in zip(axes, _MARKS, runs.items(), strict=False):
+        waits = [one for _, one in pairs]
+        summary = f"median {median(waits):.0f}, at worst {max(waits):.0f} {unit}"
+        longest, wait = max(pairs)
+        words.append(f"{label}: {summary}; the longest prompt, {longest} tokens, waits {wait:.0f} {unit}")
+        axis.plot([length for length, _ in pairs], waits, marker, color=colour, markersize=5, alpha=0.75)
+        label_axes(axis, x="prompt (tokens, log scale)", y="", title=f"{label}:\n{summary}")
+        _draw_powers(axis, [length for length, _ in pairs])
+        axis.set_ylim(0, 1.05 * highest)
+    axes[0].set_ylabel(f"until the first token ({unit})", color=INK, fontsize=10.5)
+    return Picture.from_figure(figure, alt=f"Waits. {'. '.join(words)}.", caption=caption)
+
+
+def _draw_powers(axis: Axes, lengths: Sequence[int]) -> None:
+    """A log scale with a tick at each power of two around `lengths`."""
+    first, last = min(lengths).bit_length() - 1, max(lengths).bit_length()
+    powers = [2**power for power in range(first, last + 1)]
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(powers, [str(power) for power in powers])
+    axis.minorticks_off()
 
 
 def latency_curves(
@@ -153,24 +160,25 @@ def latency_curves(
     y: str,
     caption: str,
 ) -> Picture:
-    """Latencies over a setting, one panel a setting.
+    """Latencies over a setting, one panel a setting, all on one logarithmic scale.
 
     panels: the setting's name to its values and {what was measured: one number a value}.
     """
-    figure, axes = new_figure(_WIDTH, 3.5, columns=len(panels))
+    figure, axes = new_figure(_WIDTH, 3.6, columns=len(panels))
+    every = [number for _, lines in panels.values() for numbers in lines.values() for number in numbers]
     words = []
     for axis, (name, (values, lines)) in zip(axes, panels.items(), strict=True):
         for (marker, colour), (label, numbers) in zip(_MARKS, lines.items(), strict=False):
             axis.plot(values, numbers, marker=marker, color=colour, linewidth=1.8, label=label)
             words.append(f"{label} {numbers[0]:.0f} at {name} {values[0]}, {numbers[-1]:.0f} at {values[-1]}")
-        _draw_scale(axis, values)
-        label_axes(axis, x=name, y=y)
-    axes[0].legend(fontsize=9.5, frameon=False)
+        label_axes(axis, x=name, y="")
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(list(values), [f"{value:g}" for value in values], fontsize=8.5)
+        axis.set_yscale("log")
+        axis.set_ylim(min(every) / 1.4, max(every) * 1.4)
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
+    axes[0].set_ylabel(y, color=INK, fontsize=10.5)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), fontsize=9.5, frameon=False)
     return Picture.from_figure(figure, alt="Latencies. " + "; ".join(words) + ".", caption=caption)
-
-
-def _draw_scale(axis: Axes, values: Sequence[float]) -> None:
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(list(values), [f"{value:g}" for value in values])
-    axis.minorticks_off()
-    axis.set_ylim(bottom=0)

@@ -70,7 +70,14 @@ def timeline(records: Iterable[StepRecord], *, caption: str) -> Picture:
     for axis in (lives, pool):
         axis.set_xlim(records[0].number - 0.5, records[-1].number + 0.5 + len(records) * 0.06)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(handles=_legend(found), loc="outside upper left", ncols=6, fontsize=9.5, frameon=False)
+    has_cached = any(record.num_cached_blocks for record in records)
+    figure.legend(
+        handles=_legend(found, has_cached=has_cached),
+        loc="outside upper left",
+        ncols=6,
+        fontsize=9.5,
+        frameon=False,
+    )
     return Picture.from_figure(figure, alt=_alt(records, found, names), caption=caption)
 
 
@@ -106,7 +113,7 @@ def _draw_pool(axis: Axes, records: Sequence[StepRecord]) -> None:
     axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
-def _legend(found: Sequence[Span]) -> list[Patch]:
+def _legend(found: Sequence[Span], *, has_cached: bool) -> list[Patch]:
     present = {span.kind for span in found}
     kinds: list[SpanKind] = [kind for kind in _WORDS if kind in present]
     handles = [
@@ -118,11 +125,10 @@ def _legend(found: Sequence[Span]) -> list[Patch]:
         )
         for kind in kinds
     ]
-    return [
-        *handles,
-        Patch(facecolor=GREEN, label="used blocks"),
-        Patch(facecolor=PALE[2], edgecolor=MUTED, hatch="....", label="cached blocks"),
-    ]
+    handles.append(Patch(facecolor=GREEN, label="used blocks"))
+    if has_cached:
+        handles.append(Patch(facecolor=PALE[2], edgecolor=MUTED, hatch="....", label="cached blocks"))
+    return handles
 
 
 def _alt(records: Sequence[StepRecord], found: Sequence[Span], names: Sequence[str]) -> str:

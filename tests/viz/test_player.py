@@ -90,7 +90,9 @@ def test_every_step_shows_what_its_record_says(page: Page, trace: Trace) -> None
     for record in trace:
         expect(page.locator("#label")).to_contain_text(f"step {record.number},")
         expect(page.locator("#budget .share")).to_have_count(len(record.plan.scheduled))
-        expect(page.locator("#budgetTitle")).to_contain_text(f"computes {record.plan.num_tokens} tokens")
+        words = f"this step computes {record.plan.num_tokens} token{'s'[: record.plan.num_tokens > 1]} of "
+        words += f"{len(record.plan.scheduled)} request{'s'[: len(record.plan.scheduled) > 1]}"
+        expect(page.locator("#budgetTitle")).to_have_text(words)
         expect(page.locator("#poolTitle")).to_contain_text(f"{record.num_used_blocks} of 9 used")
         owned = page.locator('#pool div:not([title$="free"])')
         expect(owned).to_have_count(record.num_used_blocks)

@@ -110,6 +110,7 @@ def diagnose_function(
     *,
     spell: Callable[[Args], str] | None = None,
     abs_: float = 0.0,
+    show: Callable[[Args, Any, Any], str] | None = None,
 ) -> None:
     """`diagnose` for a plain function, which must leave its arguments as they are."""
     changed: list[Args] = []
@@ -120,7 +121,7 @@ def diagnose_function(
             changed.append(args)
         return reply.value
 
-    diagnose(t, call, cases, right, wrongs, name=function, spell=spell, results=results, abs_=abs_)
+    diagnose(t, call, cases, right, wrongs, name=function, spell=spell, results=results, abs_=abs_, show=show)
     if changed:
         text = f"`{spell(changed[0]) if spell else _call_text(function, changed[0])}`"
         t.fail(f"The answer is right, but {text} changed its argument: work on a copy.")

@@ -148,7 +148,7 @@ _SCHEDULER = (
             Part("plans", 4, scheduling.check_plans),
             Part("in the engine", 2, scheduling.check_in_the_engine),
         ),
-        minutes=12,
+        minutes=20,
         difficulty="hard",
         lines=15,
         hints=(
@@ -211,7 +211,8 @@ _ASSESSMENT = (
             "Change one setting at a time, with `serve`, and look at both numbers.",
             "Too few seats make a queue; a small chunk makes long prompts slow; a large one makes everybody "
             "else wait.",
-            "Take more seats than 4, and a chunk between 80 and 300 tokens.",
+            "One row of the first table keeps the first promise alone, the one above it the second alone. "
+            "Look between them, and leave seats enough that nobody waits for one.",
         ),
     ),
     Exercise(

@@ -508,10 +508,10 @@ ALTERNATIVES: dict[str, Rows] = {
     "5.7": _SCHEDULER,
     "5.8": _STEP,
     "5.9": [
-        _settings(96, 96, 16),
-        _settings(1024, 120, 32),
-        _settings(300, 150, 12),
-        _settings(128, 120, 64),
+        _settings(160, 160, 32),
+        _settings(176, 176, 16),
+        _settings(192, 160, 10),
+        _settings(200, 600, 64),
     ],
     "5.10": [
         (

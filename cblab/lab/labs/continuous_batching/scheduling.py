@@ -428,6 +428,6 @@ def check_in_the_engine(t: Trial) -> None:
         mine, reference = getattr(engine.stats(), name), getattr(expected.stats(), name)
         if mine != reference:
             t.fail(
-                f"In the engine, with {num_blocks} blocks, the answers are right, but it takes {mine} {what} "
-                f"where the reference takes {reference}."
+                f"In the engine, with {num_blocks} blocks, the answers are right, but the plans differ from "
+                f"the reference's: {mine} {what}, not {reference}."
             )

@@ -66,7 +66,10 @@ _WRONGS = (
         "`failed`.",
         _with(_all(_ENDED, "abort", "cancelled")),
     ),
-    Wrong("An ended request can fail: nothing comes after an end.", _with(_all(_ENDED, "fail", "failed"))),
+    Wrong(
+        "Your version lets an ended request fail: nothing comes after an end.",
+        _with(_all(_ENDED, "fail", "failed")),
+    ),
     Wrong(
         "Preempted, a request goes back to `waiting`: it has a status of its own, for it has been running.",
         _with({("running", "preempt"): "waiting", **_all(("preempted",), "admit", None)}),

@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from cblab.lab.compare import same, shown
 from cblab.lab.labs.continuous_batching.reference import step
 from cblab.lab.labs.continuous_batching.scripted_engine import ScriptedEngine, Spec
 from cblab.lab.labs.diagnose import Args, Wrong, diagnose
-from cblab.lab.protocol import StudentError
+from cblab.lab.protocol import BlankError, StudentError
 from cblab.lab.trial import Trial
 
 _ENGINE = "cblab.lab.labs.continuous_batching.scripted_engine:ScriptedEngine"
@@ -47,7 +48,7 @@ class _Pieces:
             self.append(request, token)
             if self.ends(request, token):
                 self.finish(engine, request)
-        return self.result(due, tokens)
+        return self.result(shares, due, tokens)
 
     def stops(self, shares: Sequence[Any]) -> bool:
         return not shares
@@ -79,7 +80,7 @@ class _Pieces:
     def finish(self, engine: Any, request: Any) -> None:
         engine.finish(request)
 
-    def result(self, due: Sequence[Any], tokens: Sequence[int]) -> Any:
+    def result(self, shares: Sequence[Any], due: Sequence[Any], tokens: Sequence[int]) -> Any:
         return [(request.request_id, token) for request, token in zip(due, tokens, strict=False)]
 
 
@@ -175,6 +176,25 @@ class _TokensToTheFirst(_Pieces):
         return [(request, token) for (request, _), token in zip(shares, tokens, strict=False)]
 
 
+class _DealtToTheFirst(_TokensToTheFirst):
+    def result(self, shares: Sequence[Any], due: Sequence[Any], tokens: Sequence[int]) -> Any:
+        return [(request.request_id, token) for (request, _), token in zip(shares, tokens, strict=False)]
+
+
+class _TokensRunOut(_TokensToTheFirst):
+    """A token for each request of the plan is asked for; `error` is what that raises."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
+
+    def pairs(
+        self, shares: Sequence[Any], due: Sequence[Any], tokens: Sequence[int]
+    ) -> list[tuple[Any, int]]:
+        if len(tokens) < len(shares):
+            raise self._error
+        return super().pairs(shares, due, tokens)
+
+
 class _NotAppended(_Pieces):
     def append(self, request: Any, token: int) -> None:
         pass
@@ -212,68 +232,77 @@ class _NeverFinishes(_Pieces):
 
 
 class _Nothing(_Pieces):
-    def result(self, due: Sequence[Any], tokens: Sequence[int]) -> Any:
+    def result(self, shares: Sequence[Any], due: Sequence[Any], tokens: Sequence[int]) -> Any:
         return None
 
 
 class _TokensOnly(_Pieces):
-    def result(self, due: Sequence[Any], tokens: Sequence[int]) -> Any:
+    def result(self, shares: Sequence[Any], due: Sequence[Any], tokens: Sequence[int]) -> Any:
         return list(tokens)
 
 
-_WRONGS = tuple(
-    Wrong(message, _history(pieces()))
-    for message, pieces in (
-        ("A step without any request goes through the model all the same: return [] before.", _NoStop),
+_MISTAKES: tuple[tuple[str, Callable[[], _Pieces]], ...] = (
+    ("A step without any request goes through the model all the same: return [] before.", _NoStop),
+    (
+        "Every scheduled request is sampled from: a chunk in the middle of a prompt has no next token yet.",
+        _AlwaysSamples,
+    ),
+    (
+        "A request is sampled from as soon as its prompt is computed: one that comes back after a "
+        "preemption "
+        "computes its output again first. Compare with `num_tokens`.",
+        _PromptDone,
+    ),
+    ("The end of a prompt is not sampled from: it gives the first token.", _DecodesSample),
+    ("A row has all tokens from the start: the first ones are computed.", _AllTokens),
+    ("A row has the sequence's last tokens: it goes on at `num_computed_tokens`.", _LastTokens),
+    ("A row's second entry is where it ends: it is how many tokens were computed *before*.", _EndAsStart),
+    ("Tokens are taken from the prompt alone: use `request.token_ids(start, end)`.", _PromptOnly),
+    ("The model is run once for each request: one pass for all of them is the point.", _OnePassEach),
+    (
+        "Decodes and chunks go through the model in two passes: the weights are read twice. One "
+        "batch can "
+        "hold both.",
+        _TwoPasses,
+    ),
+    ("`num_computed_tokens` is not moved on.", _NotAdvanced),
+    ("`num_computed_tokens` is moved on by 1: a chunk has computed more.", _AdvancedByOne),
+    ("`num_computed_tokens` is moved on only for requests that were sampled from.", _AdvancedIfDue),
+    ("All known tokens count as computed: only those of this step are.", _ToTheEnd),
+    (
+        "The sampled token counts as computed: its key and value are computed in the next step.",
+        _TokenComputedToo,
+    ),
+    (
+        "Tokens go to the first requests of the plan: they belong to those that were sampled from.",
+        _TokensToTheFirst,
+    ),
+    (
+        "The tokens are dealt to the first of the plan: there is one for each request that *samples*.",
+        _DealtToTheFirst,
+    ),
+    *(
         (
-            "Every scheduled request is sampled from: a chunk in the middle of a prompt has no next "
-            "token yet.",
-            _AlwaysSamples,
-        ),
-        (
-            "A request is sampled from as soon as its prompt is computed: one that comes back after a "
-            "preemption "
-            "computes its output again first. Compare with `num_tokens`.",
-            _PromptDone,
-        ),
-        ("The end of a prompt is not sampled from: it gives the first token.", _DecodesSample),
-        ("A row has all tokens from the start: the first ones are computed.", _AllTokens),
-        ("A row has the sequence's last tokens: it goes on at `num_computed_tokens`.", _LastTokens),
-        ("A row's second entry is where it ends: it is how many tokens were computed *before*.", _EndAsStart),
-        ("Tokens are taken from the prompt alone: use `request.token_ids(start, end)`.", _PromptOnly),
-        ("The model is run once for each request: one pass for all of them is the point.", _OnePassEach),
-        (
-            "Decodes and chunks go through the model in two passes: the weights are read twice. One "
-            "batch can "
-            "hold both.",
-            _TwoPasses,
-        ),
-        ("`num_computed_tokens` is not moved on.", _NotAdvanced),
-        ("`num_computed_tokens` is moved on by 1: a chunk has computed more.", _AdvancedByOne),
-        ("`num_computed_tokens` is moved on only for requests that were sampled from.", _AdvancedIfDue),
-        ("All known tokens count as computed: only those of this step are.", _ToTheEnd),
-        (
-            "The sampled token counts as computed: its key and value are computed in the next step.",
-            _TokenComputedToo,
-        ),
-        (
-            "Tokens go to the first requests of the plan: they belong to those that were sampled from.",
-            _TokensToTheFirst,
-        ),
-        ("The token is not appended to `output_token_ids`.", _NotAppended),
-        ("A token that ends the answer is not appended: it is part of what was generated.", _StopNotAppended),
-        ("`stop_token_ids` is not looked at.", _StopIgnored),
-        ("`max_length` is not looked at.", _LengthIgnored),
-        ("An answer gets one token too long.", _OneTooLong),
-        (
-            "`max_length` is compared with the output alone: it is of prompt and output together.",
-            _OutputsOnly,
-        ),
-        ("`finish` is never called: nobody's blocks are given back.", _NeverFinishes),
-        ("`step` returns nothing: is a `return` missing?", _Nothing),
-        ("Only the tokens came back: return pairs of request id and token.", _TokensOnly),
-    )
+            "A token is asked for each request of the plan, and they run out: only those that *sample* "
+            "get one.",
+            partial(_TokensRunOut, error),
+        )
+        for error in (StopIteration, IndexError, ValueError)
+    ),
+    ("The token is not appended to `output_token_ids`.", _NotAppended),
+    ("A token that ends the answer is not appended: it is part of what was generated.", _StopNotAppended),
+    ("`stop_token_ids` is not looked at.", _StopIgnored),
+    ("`max_length` is not looked at.", _LengthIgnored),
+    ("An answer gets one token too long.", _OneTooLong),
+    (
+        "`max_length` is compared with the output alone: it is of prompt and output together.",
+        _OutputsOnly,
+    ),
+    ("`finish` is never called: nobody's blocks are given back.", _NeverFinishes),
+    ("`step` returns nothing: is a `return` missing?", _Nothing),
+    ("Only the tokens came back: return pairs of request id and token.", _TokensOnly),
 )
+_WRONGS = tuple(Wrong(message, _history(pieces())) for message, pieces in _MISTAKES)
 
 
 def _plans(requests: Sequence[Spec], rng: random.Random, num_steps: int) -> list[list[tuple[str, int]]]:
@@ -321,8 +350,8 @@ _IMMEDIATE: list[Args] = [
 
 def _show(args: Args, want: Sequence[Any], got: Any) -> str:
     if isinstance(got, StudentError):
-        return f"`step`: {got}"
-    words = "it returned", "its calls were", "it left"
+        return f"`{_spell(args)}`: {got}"
+    words = "it returned", "its calls were", "it left (output tokens, num_computed_tokens)"
     for number, (one, other) in enumerate(zip(want, got, strict=False)):
         for what, mine, yours in zip(words, one, other, strict=True):
             if not same(yours, mine):
@@ -332,15 +361,26 @@ def _show(args: Args, want: Sequence[Any], got: Any) -> str:
     return f"`step`: {shown(got, 200)}"
 
 
+def _spell(args: Args) -> str:
+    return "step(engine)"
+
+
 def check_step(t: Trial) -> None:
     """Exercise 5.8."""
 
     def students(requests: Sequence[Spec], plans: Sequence[Any]) -> list[Any]:
         engine = t.new(_ENGINE, requests, plans)
         history = []
-        for _ in range(len(plans) + 1):
-            result = t.executor.call("step", engine)
+        for number, plan in enumerate([*plans, []], start=1):
+            try:
+                result = t.executor.call("step", engine)
+            except BlankError:
+                raise
+            except StudentError as error:
+                text = f"{error} (in step number {number}, plan {plan})"
+                raise type(error)(text, error.type_name, error.type_names) from None
             history.append((result, t.method(engine, "log"), t.method(engine, "state")))
         return history
 
-    diagnose(t, students, list(t.cases(_IMMEDIATE, _draw, 8)), _history(step), _WRONGS, show=_show)
+    cases = list(t.cases(_IMMEDIATE, _draw, 8))
+    diagnose(t, students, cases, _history(step), _WRONGS, spell=_spell, show=_show)

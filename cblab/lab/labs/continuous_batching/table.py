@@ -4,8 +4,10 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cblab.lab.compare import difference, same, shown
 from cblab.lab.labs.continuous_batching.reference import Row, token_table
 from cblab.lab.labs.diagnose import Args, Wrong, diagnose_function
+from cblab.lab.protocol import StudentError
 from cblab.lab.trial import Trial
 
 Table = dict[str, list[int]]
@@ -167,7 +169,18 @@ def _spell(args: Args) -> str:
     return f"token_table({args[0]}, {args[1]})"
 
 
+def _show(args: Args, want: Table, got: Any) -> str:
+    """The list that is wrong: six of them are too many to be shown."""
+    text = f"`{_spell(args)}`"
+    if isinstance(got, StudentError):
+        return f"{text} raised {got}" if got.type_name else f"{text} {got}"
+    if not isinstance(got, dict) or set(got) != set(want):
+        return f"{text}: {difference(got, want)}."
+    wrong = next(name for name in want if not same(got[name], want[name]))
+    return f"{text}: `{wrong}` is {shown(got[wrong])}, expected {shown(want[wrong])}."
+
+
 def check_token_table(t: Trial) -> None:
     """Exercise 5.2."""
     cases: list[Any] = list(t.cases(_IMMEDIATE, draw_rows))
-    diagnose_function(t, "token_table", cases, token_table, _WRONGS, spell=_spell)
+    diagnose_function(t, "token_table", cases, token_table, _WRONGS, spell=_spell, show=_show)

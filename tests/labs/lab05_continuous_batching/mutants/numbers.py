@@ -9,11 +9,14 @@ def _settings(budget: str, chunk: str, seats: str, says: str) -> Mutant:
 
 
 TARGET: list[Mutant] = [
-    _settings("256", "128", "2", "With 2 seats somebody waits for one"),
-    _settings("256", "128", "4", "With 4 seats somebody waits for one"),
+    _settings("192", "192", "2", "With 2 seats somebody waits for one"),
+    _settings("192", "192", "4", "With 4 seats somebody waits for one"),
+    _settings("192", "192", "9", "With 9 seats somebody waits for one"),
     _settings("32", "32", "16", "with a budget of 32 tokens"),
+    _settings("128", "128", "16", "with a budget of 128 tokens"),
     _settings("512", "16", "16", "with chunks of 16 tokens"),
     _settings("512", "40", "16", "with chunks of 40 tokens"),
+    _settings("256", "256", "16", "One step computes 256 tokens"),
     _settings("512", "512", "16", "One step computes"),
     _settings("1024", "600", "32", "all who decode wait for it"),
     _settings("8", "8", "16", "`max_num_seqs` (16) is larger than `token_budget` (8)"),

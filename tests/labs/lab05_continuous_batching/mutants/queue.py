@@ -27,7 +27,7 @@ STATES: list[Mutant] = [
     (
         "fails what has ended",
         _more('arrows |= {(s, "fail"): "failed" for s in ("finished", "cancelled", "failed")}'),
-        "An ended request can fail",
+        "lets an ended request fail",
     ),
     (
         "preempted is waiting",

@@ -94,6 +94,29 @@ STEP: list[Mutant] = [
         _one(_PAIRS, "for (request, _), token in zip(shares, tokens):\n"),
         "Tokens go to the first requests",
     ),
+    (
+        "dealt to the first",
+        edited(
+            "5.8",
+            (_PAIRS, "for (request, _), token in zip(shares, tokens):\n"),
+            (_RETURN, "return [(request.request_id, token) for (request, _), token in zip(shares, tokens)]"),
+        ),
+        "dealt to the first of the plan",
+    ),
+    (
+        "tokens run out",
+        edited(
+            "5.8",
+            (_TOKENS, "tokens = iter(engine.sample(engine.forward(engine.build(rows))))\ngot = []"),
+            (
+                _PAIRS,
+                "for request, _ in shares:\n    token = next(tokens)\n"
+                "    got.append((request.request_id, token))\n",
+            ),
+            (_RETURN, "return got"),
+        ),
+        "they run out",
+    ),
     ("not appended", _one(_APPEND, "pass\n"), "is not appended to `output_token_ids`"),
     (
         "stop not appended",
