@@ -89,7 +89,8 @@ $(READY): requirements.lock pyproject.toml
 	@# Without it JupyterLab asks every student whether to fetch news, and does.
 	$(VENV)/bin/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
 	@# The guide is to be read, not edited.
-	@install -D -m 644 cblab/assets/jupyterlab/overrides.json $(VENV)/share/jupyter/lab/settings/overrides.json
+	@mkdir -p $(VENV)/share/jupyter/lab/settings
+	@cp cblab/assets/jupyterlab/overrides.json $(VENV)/share/jupyter/lab/settings/
 	@echo "Compiling the kernels for this machine: half a minute, once."
 	$(PY) -c 'from cblab import LLM; LLM("story-4m").engine.warmup()'
 	@touch $@
