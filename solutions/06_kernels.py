@@ -40,10 +40,11 @@
 # network.
 #
 # **How it works.** You *predict* a number, fill in a *blank*, *check* it, and then *measure* with what you
-# wrote. A blank is one line that says `raise NotImplementedError`: put your own lines in its place, and
-# change nothing else. An answer must stand alone: besides what its text names, it may use only what its own
-# cell and the set-up cell (the next one) define. If you are stuck, `hint("6.1")` in a new cell gives the
-# next hint. Where you skip an exercise, the cells after it use the course's own version and say so.
+# wrote. A blank is a line that says `raise NotImplementedError`: put your own lines in its place, and
+# change nothing else (6.4, 6.5 and 6.7 have two blanks each). An answer must stand alone: besides what its
+# text names, it may use only what its own cell and the set-up cell (the next one) define. If you are stuck,
+# `hint("6.1")` in a new cell gives the next hint. Where you skip an exercise, the cells after it use the
+# course's own version and say so.
 #
 # **Times** in this lab are those of your machine, and nothing is graded by them. Grades are for results,
 # for bytes and for work, which are counted and the same everywhere.
@@ -57,20 +58,20 @@ from numba import njit
 
 from cblab.lab.labs.kernels.threads import run_in_threads
 
-# For Numba: sums may be taken in any order, which vector instructions need; inf and NaN stay what they are.
+# For Numba: sums may be taken in any order, which vector instructions need; inf and NaN stay as
+# they are.
 FAST = {"reassoc", "contract", "nsz"}
 
 # %%
-import inspect
 import os
 import shutil
 import time
 
-# Where there is no GPU, Triton is to interpret its kernels. It reads this when it is first imported.
+# Where there is no GPU, Triton is to interpret its kernels. It reads this when first imported.
 if shutil.which("nvidia-smi") is None:
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from IPython.display import Code, display
+from IPython.display import display
 
 from cblab import LLM, SamplingParams, viz
 from cblab.attention.backends import get_backend
@@ -80,6 +81,7 @@ from cblab.core.parts import Parts
 from cblab.lab import best, check, hint, predict, reveal  # noqa: F401
 from cblab.lab.labs.kernels.measure import first_call_seconds, in_layout, machine_limits, random_cache
 from cblab.lab.labs.kernels.plug import plugged
+from cblab.lab.labs.kernels.reading import source_of
 from cblab.lab.labs.kernels.running import count_loads, count_tensor_work
 from cblab.lab.labs.memory_math.live import LiveMemory
 from cblab.lab.labs.memory_math.machine import best_seconds
@@ -101,11 +103,11 @@ from cblab.lab.labs.memory_math.machine import best_seconds
 def decode_cost(
     context_lens: list[int], num_heads: int, num_kv_heads: int, head_dim: int, bytes_per_number: int
 ) -> tuple[int, int]:
-    """FLOPs and bytes of one layer's attention in a decode step: one new token for each request.
+    """FLOPs and bytes of one layer's attention in a decode step: one new token a request.
 
-    context_lens: tokens of each request, the new one counted. Each query head takes a product with every key
-    of its context, and weighs every value; the softmax is not counted. Each key and value is read once;
-    queries and results are too small to count. Returns (FLOPs, bytes).
+    context_lens: tokens of each request, the new one counted. Each query head takes a product
+    with every key of its context, and weighs every value; the softmax is not counted. Each key
+    and value is read once; queries and results are too small to count. Returns (FLOPs, bytes).
     """
     ### BEGIN SOLUTION
     tokens = sum(context_lens)
@@ -139,11 +141,13 @@ bytes_per_s, flop_per_s = machine_limits()
 print(f"reads {bytes_per_s / 1e9:.1f} GB/s, computes {flop_per_s / 1e9:.0f} GFLOP/s", end=": ")
 print(f"{flop_per_s / bytes_per_s:.0f} FLOP in the time of a byte (the ridge)")
 print(f"at least {1e3 * kv_bytes / bytes_per_s:.2f} ms for the bytes", end=", ")
-print(f"{1e3 * flop / flop_per_s:.2f} ms for the arithmetic")
+print(f"{1e3 * flop / flop_per_s:.2f} ms for the arithmetic", end=": bound by ")
+print("memory" if kv_bytes / bytes_per_s > flop / flop_per_s else "arithmetic, which is rare")
 
 # %% [markdown]
-# The bytes take longer than the arithmetic: decode attention is *bound by memory*, on this machine and more
-# so on a GPU. Its time is the bytes that the kernel moves, divided by the bandwidth, if it is a good one.
+# Below the ridge the bytes take longer than the arithmetic: decode attention is *bound by memory*. That is so
+# on nearly every machine, and most of all on a GPU, whose ridge is far above 2 FLOPs a byte. Its time is the
+# bytes that the kernel moves, divided by the bandwidth, if it is a good one.
 #
 # ## 2 · The naive gather
 #
@@ -158,15 +162,15 @@ def gather_decode(q, keys, values, block_tables, context_lens, scale):
     hidden = torch.arange(block_tables.shape[1] * keys.shape[1]) >= context_lens[:, None]
     k = keys[block_tables].flatten(1, 2)  # a copy, [num_seqs, num_tokens, num_kv_heads, head_dim]
     v = values[block_tables].flatten(1, 2)
-    k, v = (x.repeat_interleave(group, dim=2) for x in (k, v))  # and a larger one
-    scores = torch.einsum("shd,sthd->sht", q, k) * scale
-    weights = torch.softmax(scores.masked_fill(hidden[:, None], float("-inf")), dim=-1)
-    return torch.einsum("sht,sthd->shd", weights, v)
+    # And a larger one, [num_seqs, num_heads, num_tokens, head_dim]: products take it as it is.
+    k, v = (x.transpose(1, 2).repeat_interleave(group, dim=1) for x in (k, v))
+    scores = q[:, :, None] @ k.transpose(2, 3) * scale  # [num_seqs, num_heads, 1, num_tokens]
+    weights = torch.softmax(scores.masked_fill(hidden[:, None, None], float("-inf")), dim=-1)
+    return (weights @ v)[:, :, 0]
 
 
-tensors = [
-    torch.from_numpy(array) for array in (q, keys, values, block_tables.astype(np.int64), context_lens)
-]
+arrays = q, keys, values, block_tables.astype(np.int64), context_lens
+tensors = [torch.from_numpy(array) for array in arrays]
 expected = gather_decode(*tensors, SCALE).numpy()
 
 # %% [markdown]
@@ -175,7 +179,7 @@ expected = gather_decode(*tensors, SCALE).numpy()
 
 # %% predict="6.1a"
 ### BEGIN SOLUTION
-times_the_cache = 6
+times_the_cache = 5
 ### END SOLUTION
 predict("6.1a", times_the_cache, unit="times the keys and values")
 
@@ -188,8 +192,9 @@ reveal("6.1a", round(memory.peak / kv_bytes, 1))
 # %% [markdown]
 # And every byte that is made is written and read again. Count what crosses the memory bus: the pool is read
 # and the copy written (2), the copy read and the repeated one written (1 + 4, for 4 query heads a KV head),
-# and the repeated one read (4): 11 times what is needed. If memory is what it waits for, it takes at least 11
-# times the shortest time:
+# and the repeated one read (4): 11 times what is needed. That is the least: with the heads behind the tokens,
+# as the pool has them, torch's products would silently copy once more (19 times). If memory is what it waits
+# for, it takes at least 11 times the shortest time:
 
 # %% tags=["nbval-ignore-output"]
 gather_s = best_seconds(lambda: gather_decode(*tensors, SCALE), 3)
@@ -230,8 +235,12 @@ print("e^(score - highest):", shifted)
 # ### Numba
 #
 # What follows is compiled: `@njit` makes machine code of a Python function over numbers and numpy arrays,
-# the first time it is called with arguments of some types. That takes seconds, and this lab shows how many
-# each time. Plain loops are the right style there, and `nogil=True` lets other threads run meanwhile.
+# the first time it is called with arguments of some types. That takes seconds. The cells below print how many
+# wherever a kernel of yours is first called; a check compiles it once more for itself, and takes as long.
+# `nogil=True` lets other threads run meanwhile.
+#
+# Write *loops over single numbers*: they are the right style here. Numba knows a part of numpy only: `max`
+# and `min` with `axis=`, for example, are right as Python and cannot be compiled.
 #
 # ### Exercise 6.2 · Fold a tile into a running softmax
 # *medium · 8 minutes · about 11 lines*
@@ -242,11 +251,12 @@ print("e^(score - highest):", shifted)
 def fold(scores, count, highest, total, sums):
     """Take a tile of scores into a running softmax, in place; returns nothing.
 
-    scores: `[num_heads, tile]`, float32. The first `count` (at least 1) of each row are scores and become
-    their weights, `math.exp(score - new highest)`; what is behind them is not touched.
-    highest, total: `[num_heads]`, the highest score so far (-inf at the beginning) and the sum of weights.
-    sums: `[num_heads, head_dim]`, the weighted values so far. Brought to the new highest score; the tile's
-    own values are added later, by the caller.
+    scores: `[num_heads, tile]`, float32. The first `count` (at least 1) of each row are scores
+    and become their weights, `math.exp(score - new highest)`; the rest is not touched.
+    highest, total: `[num_heads]`, the highest score so far (-inf at the beginning) and the sum
+    of weights.
+    sums: `[num_heads, head_dim]`, the weighted values so far. Brought to the new highest score;
+    the tile's own values are added later, by the caller.
     """
     ### BEGIN SOLUTION
     for head in range(len(highest)):
@@ -298,11 +308,11 @@ reveal("6.2a", round(seconds[0], 2))
 
 # %% exercise="6.3"
 def merge(partials: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-    """The attention over all tokens, `[num_heads, head_dim]`, from partial results over parts of them.
+    """The attention over all tokens, `[num_heads, head_dim]`, from partial results.
 
-    partials: (highest `[num_heads]`, total `[num_heads]`, sums `[num_heads, head_dim]`) of each part; its
-    weights are e^(score - its own highest). A part without any token has -inf, 0 and 0; there is always one
-    with tokens.
+    partials: (highest `[num_heads]`, total `[num_heads]`, sums `[num_heads, head_dim]`) of each
+    part; its weights are e^(score - its own highest). A part without any token has -inf, 0 and
+    0; there is always one with tokens.
     """
     ### BEGIN SOLUTION
     highest = np.max([part[0] for part in partials], axis=0)
@@ -330,7 +340,8 @@ for _ in range(300):
     weights = np.exp(all_scores - all_scores.max(axis=1, keepdims=True))
     definition = weights @ vs / weights.sum(axis=1, keepdims=True)
     parts = []
-    for part in np.split(rng.permutation(40), np.sort(rng.choice(np.arange(1, 40), rng.integers(0, 9)))):
+    cuts = np.sort(rng.choice(np.arange(1, 40), rng.integers(0, 9)))
+    for part in np.split(rng.permutation(40), cuts):
         if len(part):
             top = all_scores[:, part].max(axis=1)
             weights = np.exp(all_scores[:, part] - top[:, None])
@@ -352,12 +363,16 @@ print("300 random cuts, largest difference below 1e-12:", worst < 1e-12)
 # %% exercise="6.4"
 @njit(nogil=True, fastmath=FAST)
 def decode_loops(q, keys, values, block_tables, context_lens, scale):
-    """Paged decode: each sequence's one query over its whole context; returns an array like `q`.
+    """Paged decode: each sequence's one query over its whole context; returns an array
+    like `q`. All numbers are float32.
 
-    q: `[num_seqs, num_heads, head_dim]`. keys, values: `[num_blocks, block_size, num_kv_heads, head_dim]`.
-    block_tables: `[num_seqs, max_blocks]`; position p of a sequence is in block `table[p // block_size]`,
-    slot `p % block_size`. context_lens: `[num_seqs]`; behind a context's end there is what others left.
-    Query head h reads KV head `h // group`. Scores are multiplied with `scale`. All numbers are float32.
+    q: `[num_seqs, num_heads, head_dim]`.
+    keys, values: `[num_blocks, block_size, num_kv_heads, head_dim]`.
+    block_tables: `[num_seqs, max_blocks]`; position p of a sequence is in block
+    `table[p // block_size]`, slot `p % block_size`.
+    context_lens: `[num_seqs]`; behind a context's end there is what others left.
+
+    Query head h reads KV head `h // group`. Scores are multiplied with `scale`.
     """
     num_seqs, num_heads, head_dim = q.shape
     _, block_size, num_kv_heads, _ = keys.shape
@@ -378,7 +393,7 @@ def decode_loops(q, keys, values, block_tables, context_lens, scale):
                 highest = max(highest, scores[position])
             ### END SOLUTION
             total = np.float32(0.0)
-            # Second pass: weights in the place of the scores, and their sum. Then the weighted values.
+            # Second pass: weights in the place of the scores, and their sum; then weighted values.
             ### BEGIN SOLUTION
             for position in range(context_lens[seq]):
                 scores[position] = math.exp(scores[position] - highest)
@@ -402,7 +417,8 @@ print(f"gather {1e3 * gather_s:.1f} ms, loops {1e3 * loops_s:.1f} ms in one thre
 print(f"the shortest time is {1e3 * kv_bytes / bytes_per_s:.2f} ms")
 
 # %%
-print("largest difference to the definition below 1e-5:", np.abs(loops(*arguments) - expected).max() < 1e-5)
+difference = np.abs(loops(*arguments) - expected).max()
+print("largest difference to the definition below 1e-5:", difference < 1e-5)
 
 # %% [markdown]
 # ### Break it: the end of the last block
@@ -424,7 +440,7 @@ pool_k, pool_v = np.zeros((3, 16, 1, 2), np.float32), np.zeros((3, 16, 1, 2), np
 table = np.array([[2, 1]], np.int32)
 pool_v[1, 9:] = 1.0  # the former owner's values: 1, and the request's own are 0
 for name, length in (("to the context's end", 25), ("to the block's end", 32)):
-    leaked = best("6.4")(leaky, pool_k, pool_v, table, np.array([length], np.int32), 1.0)
+    leaked = loops(leaky, pool_k, pool_v, table, np.array([length], np.int32), 1.0)
     print(f"read {name}: {leaked[0, 0, 0]:.3f} of the result is somebody else's")
 reveal("6.4a", round(7 / 32, 2))
 
@@ -453,7 +469,9 @@ reveal("6.5a", loads[0])
 
 # %% [markdown]
 # Each query head walks through the whole context before the next one begins, and by then the rows are gone
-# from the cache. That is `group` times the bytes: GQA was bought for nothing.
+# from the small, fast caches. How far they have to come from then depends on the machine: the last and
+# largest cache of a server's processor may hold all 16 MB of section 1. From anywhere further, it is `group`
+# times the bytes: GQA was bought for nothing.
 #
 # ## 5 · Block by block
 #
@@ -471,12 +489,13 @@ reveal("6.5a", loads[0])
 # %% exercise="6.5"
 @njit(nogil=True, fastmath=FAST)
 def attend(q, keys, values, block_table, start, end, scale, highest, total, sums):
-    """One sequence's query over its tokens `start` to `end - 1`: a partial result in the last three arrays.
+    """One sequence's query over its tokens `start` to `end - 1`: a partial result, in place.
 
-    q: `[num_heads, head_dim]`. keys, values: `[num_blocks, block_size, num_kv_heads, head_dim]`.
+    q: `[num_heads, head_dim]`.
+    keys, values: `[num_blocks, block_size, num_kv_heads, head_dim]`.
     block_table: `[max_blocks]`. start: a multiple of block_size.
-    highest, total: `[num_heads]`, -inf and 0 at the beginning. sums: `[num_heads, head_dim]`, 0 at the
-    beginning. `fold` is there to be used. Returns nothing.
+    highest, total: `[num_heads]`, -inf and 0 at the beginning. sums: `[num_heads, head_dim]`, 0
+    at the beginning. `fold` is there to be used. Returns nothing.
     """
     num_heads, head_dim = q.shape
     _, block_size, num_kv_heads, _ = keys.shape
@@ -506,7 +525,7 @@ def attend(q, keys, values, block_table, start, end, scale, highest, total, sums
 
 # %% check="6.5"
 
-# %%
+# %% tags=["nbval-ignore-output"]
 block_kernel = best("6.5")
 
 
@@ -519,12 +538,19 @@ def new_state(num_heads, head_dim):
     )
 
 
+one_request = q[0], keys, values, block_tables[0], 0, CONTEXT_LENS[0], SCALE
+seconds = first_call_seconds(block_kernel, *one_request, *new_state(NUM_HEADS, HEAD_DIM))
+print(f"first call (compiles): {seconds:.2f} s")
+
+
+# %%
 def decode_blocks(q, keys, values, block_tables, context_lens, scale):
     """Paged decode with your `attend`, one sequence after the other."""
     out = np.empty_like(q)
     for seq, length in enumerate(context_lens):
         highest, total, sums = new_state(*q.shape[1:])
-        block_kernel(q[seq], keys, values, block_tables[seq], 0, length, scale, highest, total, sums)
+        own = q[seq], keys, values, block_tables[seq], 0, length, scale
+        block_kernel(*own, highest, total, sums)
         out[seq] = sums / total[:, None]
     return out
 
@@ -534,45 +560,59 @@ after = (small[3][0], 0, 300, 0.5, *new_state(6, 4))
 loads = count_loads(block_kernel, (small[0][0],), *small[1:3], after, 1)
 print(f"600 rows of keys, {loads[0]} loads; 600 rows of values, {loads[1]} loads")
 
+# %% [markdown]
+# Now all of them beside each other, and cblab's own kernel with them. **It is compiled the first time that it
+# runs on a machine**: 10 to 30 seconds, once, and then it is kept on disk. `compiling the kernel …` on a red
+# ground is that, and no error.
+
 # %% tags=["nbval-ignore-output"]
 blocks_s = best_seconds(lambda: decode_blocks(*arguments), 3)
-numba_cblab, spec = get_backend("numba", "cpu"), AttentionSpec(NUM_HEADS, NUM_KV_HEADS, HEAD_DIM, SCALE)
+numba_cblab = get_backend("numba", "cpu")
+spec = AttentionSpec(NUM_HEADS, NUM_KV_HEADS, HEAD_DIM, SCALE)
 own_pool = in_layout(keys, values, numba_cblab.layout)
 own_arguments = tensors[0], own_pool, torch.from_numpy(block_tables), tensors[4], spec
-print(f"cblab's own kernel, first call: {first_call_seconds(numba_cblab.decode, *own_arguments):.2f} s")
+seconds = first_call_seconds(numba_cblab.decode, *own_arguments)
+print(f"cblab's own kernel, first call: {seconds:.2f} s")
 own_s = best_seconds(lambda: numba_cblab.decode(*own_arguments), 5)
 torch_pool = in_layout(keys, values, KVLayout.NHD)
 torch_decode = get_backend("torch", "cpu").decode
 torch_s = best_seconds(lambda: torch_decode(tensors[0], torch_pool, *own_arguments[2:]), 3)
 times = {"gather": gather_s, "torch, grouped": torch_s, "loops": loops_s, "blocks": blocks_s}
-times[f"cblab's own, {torch.get_num_threads()} threads"] = own_s
+count = torch.get_num_threads()
+times[f"cblab's own, {count} thread{'s' * (count > 1)}"] = own_s
+bytes_now, flop_now = machine_limits()  # once more: the first time something else may have run
+bytes_per_s, flop_per_s = max(bytes_per_s, bytes_now), max(flop_per_s, flop_now)
 for name, seconds in times.items():
     rate = kv_bytes / seconds
-    share = rate / bytes_per_s
-    print(f"{name:26} {1e3 * seconds:7.2f} ms, {rate / 1e9:5.1f} GB/s, {share:4.0%} of the bandwidth")
+    print(f"{name:26} {1e3 * seconds:7.2f} ms, {rate / 1e9:5.1f} GB/s,", end=" ")
+    print(f"{rate / bytes_per_s:4.0%} of the bandwidth")
 
 # %% [markdown]
-# On the roofline each kernel stands at the FLOPs that it does for each byte *that it loads*: the gather moves
-# 11 times the bytes, the loops load each row once for each of its 4 query heads.
+# The bandwidth is the better of two measurements. More than 100 % of it means that a part came from a cache,
+# or that something else ran both times.
+#
+# On the roofline each kernel stands at the FLOPs that it does for each byte *that it moves*. How far up is
+# measured. How far right is *counted*: the gather moves 11 times the bytes, and the loops load each row once
+# for each of its 4 query heads, if no cache keeps it.
 
 # %% tags=["nbval-ignore-output"]
-loaded = {"gather": 11, "loops": 4}
+moved = {"gather": 11, "loops": 4}
+points = {}
+for name, seconds in times.items():
+    if name != "torch, grouped":
+        label = f"{name} ({moved[name]} times the bytes)" if name in moved else name
+        points[label] = flop / (kv_bytes * moved.get(name, 1)), flop / seconds
 viz.roofline_picture(
     bytes_per_s,
     flop_per_s,
-    {
-        name: (flop / (kv_bytes * loaded.get(name, 1)), flop / seconds)
-        for name, seconds in times.items()
-        if name != "torch, grouped"
-    },
-    caption="The same work: further right loads fewer bytes for it, further up takes less time.",
+    points,
+    caption="The same work: further right moves fewer bytes (counted), further up takes less time.",
 )
 
 # %% [markdown]
 # cblab's own kernel computes with 16 tokens at a time, which needs another order of the axes in the pool
 # (`KVLayout.HDN`), and asks for blocks before it needs them. It is in `cblab/attention/numba`; `decode.py`
-# and `tiles.py` are yours to read now. Its first call compiles for several seconds once on a machine, and is
-# then kept on disk.
+# and `tiles.py` are yours to read now.
 #
 # ## 6 · Which thread reads what
 #
@@ -601,10 +641,10 @@ def plan_shares(
 ) -> list[list[tuple[int, int, int]]]:
     """Cut every context into splits, and share them out among threads.
 
-    Splits begin at multiples of `split_size`; only a context's last one may be shorter. A task is (sequence,
-    first token, token behind the last). Returns one list of tasks for each thread. The busiest thread has to
-    have at most `split_size` tokens more than the average: it is enough to give each task to the thread that
-    has the fewest tokens so far.
+    Splits begin at multiples of `split_size`; only a context's last one may be shorter. A task
+    is (sequence, first token, token behind the last). Returns one list of tasks for each
+    thread. The busiest thread has to have at most `split_size` tokens more than the average: it
+    is enough to give each task to the thread that has the fewest tokens so far.
     """
     ### BEGIN SOLUTION
     shares = [[] for _ in range(num_threads)]
@@ -656,7 +696,8 @@ for _ in range(100):
 
     def attend_to_shared(task):
         seq, start, end = task
-        block_kernel(q[seq], keys, values, block_tables[seq], start, end, SCALE, *shared)  # noqa: B023
+        own = q[seq], keys, values, block_tables[seq], start, end, SCALE
+        block_kernel(*own, *shared)  # noqa: B023
 
     run_in_threads(attend_to_shared, halves)
     wrong += bool(np.abs(shared[2] / shared[1][:, None] - expected[0]).max() > 1e-4)
@@ -680,12 +721,14 @@ def decode_in_threads(
     shares: list[list[tuple[int, int, int]]],
     scale: float,
 ) -> np.ndarray:
-    """Paged decode by tasks: `run_in_threads(work, shares)` calls `work(task)` for all, a thread a share.
+    """Paged decode by tasks, a thread for each share of them.
 
-    Shapes as in `decode_loops`; shares as from `plan_shares`. Every task writes a partial result of its own
-    to `partials[task]`; a sequence's parts are merged in the order of its tokens, so that the result is the
-    same to the last bit whoever was finished first. `attend` and `merge` are there to be used. Returns an
-    array like `q`.
+    `run_in_threads(work, shares)` calls `work(task)` for every task.
+
+    Shapes as in `decode_loops`; shares as from `plan_shares`. Every task writes a partial
+    result of its own to `partials[task]`; a sequence's parts are merged in the order of its
+    tokens, so that the result is the same to the last bit whoever was finished first. `attend`
+    and `merge` are there to be used. Returns an array like `q`.
     """
     num_seqs, num_heads, head_dim = q.shape
     partials = {}
@@ -718,12 +761,12 @@ results = {
     for count in (1, 2, 3)
 }
 print("largest difference below 1e-5:", np.abs(results[2] - expected).max() < 1e-5)
-print(
-    "the same bits in 1, 2 and 3 threads:", all(np.array_equal(results[1], one) for one in results.values())
-)
+same = all(np.array_equal(results[1], one) for one in results.values())
+print("the same bits in 1, 2 and 3 threads:", same)
 one_long = plan([20_000], 256, 8)
+busiest = max(sum(end - start for _, start, end in share) for share in one_long)
 print(f"one request of 20,000 tokens, 8 threads: {sum(map(len, one_long))} splits,", end=" ")
-print(f"{max(sum(end - start for _, start, end in share) for share in one_long):,} tokens for the busiest")
+print(f"{busiest:,} tokens for the busiest")
 
 # %% tags=["nbval-ignore-output"]
 long_cache = random_cache([8_000], NUM_HEADS, NUM_KV_HEADS, HEAD_DIM, BLOCK_SIZE)
@@ -735,12 +778,19 @@ for name, (a, b, c, d, lens) in (("8 requests", cache), ("one long request", lon
         print(f"{(b.nbytes + c.nbytes) / seconds / 1e9:5.1f} GB/s")
 
 # %% [markdown]
+# A second thread helps where a core is free for it and memory can deliver more than one core asks for. On a
+# busy or a small machine it may be no faster, or even slower: starting threads and merging parts cost time
+# too.
+#
 # ### Plug it in
 #
 # The engine takes a kernel through `Parts(paged_decode=…)`; `plugged` hands it the tensors as arrays and
-# your plan. Prompts are still computed by torch: yours is the kernel of every token after them. The same
-# eight requests by three kernels, each twice: a kernel that has to be compiled first shows it in its first
-# run.
+# your plan. Prompts are still computed by torch: yours is the kernel of every token after them, in one
+# thread, because for contexts as short as these starting more takes longer than the work.
+#
+# The same eight requests by three kernels, each twice: a kernel that has to be compiled first shows it in
+# its first run. The first time on a machine, cblab's own compiles two more kernels here, which takes as long
+# again as it did in section 5.
 
 # %% tags=["nbval-ignore-output"]
 openings = [
@@ -834,8 +884,8 @@ def block_offsets(
 
     The pool is `[num_blocks, block_size, num_kv_heads, head_dim]`.
 
-    block_table: int32, `[max_blocks]`. positions: int32, `[num_positions]`. Returns int64, `[num_positions]`,
-    counted in numbers; right for pools of far more than 2^31 numbers.
+    block_table: int32, `[max_blocks]`. positions: int32, `[num_positions]`. Returns int64,
+    `[num_positions]`, counted in numbers; right for pools of far more than 2^31 numbers.
     """
     ### BEGIN SOLUTION
     blocks = block_table[positions // block_size].astype(np.int64)
@@ -853,9 +903,13 @@ def block_offsets(
 # language in Python for them: a kernel is what *one* program does, on whole tiles at a time. Read this one
 # beside your `attend`: the loop over blocks, the running softmax, the mask of the last block, the row of a
 # KV head that is loaded once for its group, and the int64 of section 7 are all there.
-#
-# The next cell says where it runs: on a GPU if there is one; in Triton's interpreter, slowly and exactly, on
-# a CPU; and where there is no Triton (macOS, Windows) it says what it would print.
+
+# %%
+print(source_of("cblab.lab.labs.kernels.triton_decode", "decode_kernel"))
+
+# %% [markdown]
+# The next cell runs it, and says where: on a GPU if there is one; in Triton's interpreter, slowly and
+# exactly, on a CPU; and where there is no Triton (macOS, Windows) it says what it would print.
 
 # %% tags=["nbval-ignore-output"]
 try:
@@ -865,15 +919,17 @@ except ImportError:
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
 if triton_decode is None:
-    print("There is no Triton for this system. Elsewhere: 6 programs, largest difference below 1e-5: True")
+    print("There is no Triton for this system. Where there is one, this cell prints:")
+    print("Triton, interpreted on the CPU: 6 programs, largest difference below 1e-5: True")
 else:
-    where = f"compiled for {torch.cuda.get_device_name()}" if device == "cuda" else "interpreted on the CPU"
+    name = torch.cuda.get_device_name() if device == "cuda" else ""
+    where = f"compiled for {name}" if name else "interpreted on the CPU"
     few = random_cache([40, 16, 3], 4, 2, 16, 16)
     on_device = [torch.from_numpy(array).to(device) for array in few]
     result = triton_decode.decode_triton(*on_device, 0.25).cpu().numpy()
     difference = np.abs(result - best("6.4")(*few, 0.25)).max()
-    print(f"Triton, {where}: {3 * 2} programs, largest difference below 1e-5: {difference < 1e-5}")
-    display(Code(inspect.getsource(triton_decode.decode_kernel.fn), language="python"))
+    print(f"Triton, {where}: {3 * 2} programs,", end=" ")
+    print(f"largest difference below 1e-5: {difference < 1e-5}")
 
 # %% [markdown]
 # A program for each KV head of each sequence: with 64 requests and 8 KV heads that is 512, and a GPU is
@@ -883,14 +939,14 @@ else:
 #
 # ## 9 · Tiles of a prompt
 #
-# Decode has one query a request. A prompt has as many queries as keys, each product is used many times, and
-# it is the arithmetic that counts. There the trouble is memory: **the naive way** holds the score of every
-# query with every key.
+# Decode has one query a request. A prompt has as many queries as keys, each key and value is used by many
+# of them, and it is the arithmetic that counts. There the trouble is memory: **the naive way** holds the
+# score of every query with every key.
 
 
 # %%
 def naive_attention(q, k, v, scale, tile=None):
-    """Causal attention that holds all scores; q, k, v are `[num_heads, num_tokens, head_dim]`."""
+    """Causal attention that holds all scores; all are `[num_heads, num_tokens, head_dim]`."""
     num_tokens = q.shape[1]
     hidden = torch.ones(num_tokens, num_tokens, dtype=torch.bool).triu(1)
     scores = (q @ k.transpose(1, 2) * scale).masked_fill(hidden, float("-inf"))
@@ -902,15 +958,16 @@ for num_tokens in (512, 1_024, 8_192, 32_768):
     print(f"{num_tokens:6,} tokens, 32 heads, float32: {gib:8.3f} GiB of scores a layer")
 
 # %% [markdown]
-# FlashAttention (Dao and others, 2022) takes a tile of queries through the keys, tile by tile, with a running
-# softmax. No more than one tile of scores exists at a time. And tiles in which every key lies behind every
-# query need not be computed at all:
+# FlashAttention (Dao and others, 2022) computes the scores tile by tile, with a running softmax, so that no
+# more than one tile of them exists at a time. Its first version held a tile of keys and went through the
+# queries. We do as FlashAttention-2 (Dao, 2023): hold a tile of queries, and take it through the keys. Tiles
+# in which every key lies behind every query need not be computed at all:
 
 # %%
 viz.score_tiles(
     128,
     16,
-    caption="128 tokens in tiles of 16: what lies above the diagonal is left out, and no tile is kept.",
+    caption="128 tokens in tiles of 16: above the diagonal they are left out, and none is kept.",
 )
 
 # %% [markdown]
@@ -933,9 +990,9 @@ def flash_attention(
 ) -> torch.Tensor:
     """Causal attention of a prompt over itself, tile by tile; returns a tensor like `q`.
 
-    q, k, v: `[num_heads, num_tokens, head_dim]`. Query i sees the keys 0 to i. Tiles have `tile` queries and
-    `tile` keys, fewer at the end. No tensor is larger than the result or one tile of scores, and tiles in
-    which no query sees a key are not computed.
+    q, k, v: `[num_heads, num_tokens, head_dim]`. Query i sees the keys 0 to i. Tiles have
+    `tile` queries and `tile` keys, fewer at the end. No tensor is larger than the result or one
+    tile of scores, and tiles in which no query sees a key are not computed.
     """
     num_tokens = q.shape[1]
     out = torch.empty_like(q)
@@ -945,7 +1002,7 @@ def flash_attention(
         query_positions = torch.arange(first, last)[:, None]
         highest = torch.full_like(rows[..., :1], float("-inf"))
         total, sums = torch.zeros_like(highest), torch.zeros_like(rows)
-        # Fold the tiles of keys that these queries see into highest, total and sums, one after the other.
+        # Fold the tiles of keys that these queries see into highest, total and sums, one by one.
         ### BEGIN SOLUTION
         for start in range(0, last, tile):
             keys, values = k[:, start : start + tile], v[:, start : start + tile]
@@ -973,7 +1030,8 @@ for name, function in (("naive", naive_attention), ("tiles of 16", flash)):
     with LiveMemory() as memory:
         function(*prompt, 0.2, 16)
     flops[name] = count_tensor_work(function, *prompt, 0.2, 16)[1]
-    print(f"{name:12} {memory.peak / 2**20:6.2f} MiB at most, {flops[name] / 1e6:6.1f} MFLOP of products")
+    print(f"{name:12} {memory.peak / 2**20:6.2f} MiB at most,", end=" ")
+    print(f"{flops[name] / 1e6:6.1f} MFLOP of products")
 reveal("6.9a", round(flops["tiles of 16"] / flops["naive"], 2))
 
 # %%
@@ -1112,10 +1170,11 @@ partial_mb = num_splits * 32 * (128 + 2) * 4 / 1e6
 
 # %% exercise="6.15"
 def merge_lse(outputs: np.ndarray, lse: np.ndarray) -> np.ndarray:
-    """The attention over all tokens, `[num_heads, head_dim]`, from attention over splits of them.
+    """The attention over all tokens, `[num_heads, head_dim]`, from that over splits of them.
 
-    outputs: `[num_splits, num_heads, head_dim]`, each split's own result. lse: `[num_splits, num_heads]`, the
-    natural logarithm of each split's sum of e^score; it may be larger than 88. Every split has a token.
+    outputs: `[num_splits, num_heads, head_dim]`, each split's own result.
+    lse: `[num_splits, num_heads]`, the natural logarithm of each split's sum of e^score; it may
+    be larger than 88. Every split has a token.
     """
     ### BEGIN SOLUTION
     weights = np.exp(lse - lse.max(axis=0))
@@ -1155,9 +1214,11 @@ print("two halves, merged by their lse; largest difference below 1e-5:", differe
 #   [arXiv:1805.02867](https://arxiv.org/abs/1805.02867)
 # - Dao and others: *FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness*, 2022,
 #   [arXiv:2205.14135](https://arxiv.org/abs/2205.14135)
+# - Dao: *FlashAttention-2: Faster Attention with Better Parallelism and Work Partitioning*, 2023,
+#   [arXiv:2307.08691](https://arxiv.org/abs/2307.08691)
 # - Dao, Haziza, Massa and Sizov: [Flash-Decoding for long-context
 #   inference](https://pytorch.org/blog/flash-decoding/), 2023
 # - Williams, Waterman and Patterson: *Roofline: an insightful visual performance model for multicore
 #   architectures*, Communications of the ACM 52 (4), 2009
 # - Kwon and others: *Efficient Memory Management for Large Language Model Serving with PagedAttention*,
-#   2023, [arXiv:2309.06180](https://arxiv.org/abs/2309.06180), section 4.3 on its kernels
+#   2023, [arXiv:2309.06180](https://arxiv.org/abs/2309.06180), section 5.1 on its kernels

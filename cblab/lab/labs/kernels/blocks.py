@@ -9,12 +9,11 @@ import numpy as np
 from cblab.lab.compare import difference
 from cblab.lab.labs.diagnose import Args, Wrong, diagnose
 from cblab.lab.labs.kernels.cases import LONG_SHAPE, SHAPES, paged_case
+from cblab.lab.labs.kernels.compiling import call_compiled
 from cblab.lab.trial import Trial
 
 CLOSE = 5e-5
-_ATTEND, _COMPILED, _LOADS = (
-    f"cblab.lab.labs.kernels.running:{one}" for one in ("run_attend", "Compiled", "count_loads")
-)
+_ATTEND, _LOADS = (f"cblab.lab.labs.kernels.running:{one}" for one in ("run_attend", "count_loads"))
 
 
 class _Attend:
@@ -176,7 +175,7 @@ def check_attend(t: Trial) -> None:
     )
     if t.level == "random":
         args = _case(5, LONG_SHAPE, 75, 8, 70)
-        got = t.method(t.new(_COMPILED, kernel), "attend", *args[0].shape, *args)
+        got = call_compiled(t, kernel, "attend", *args[0].shape, *args)
         found = difference(got, _Attend()(*args), 0.0, 2 * CLOSE)
         if found:
             t.fail(f"Compiled, it differs from what it gives as Python. ({_sizes(args)}: {found})")
@@ -197,8 +196,7 @@ def check_loads(t: Trial) -> None:
             if count == rows * group and group > 1:
                 t.fail(
                     f"Each row of {name} is loaded {group} times, once for every query head of its group: "
-                    f"let "
-                    f"the heads be the inner loop, and the slots the outer one. {text}"
+                    f"let the heads be the inner loop, and the slots the outer one. {text}"
                 )
             if count > rows:
                 t.fail(f"More rows of {name} are loaded than there are: each is needed once. {text}")

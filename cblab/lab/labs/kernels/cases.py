@@ -60,18 +60,23 @@ class Decode:
         """Whose keys and values a query head reads."""
         return head // (num_heads // num_kv_heads)
 
-    def num_tokens(self, length: int, block_size: int) -> int:
-        """How many tokens are attended to."""
+    def num_tokens(self, length: int, block_size: int, room: int) -> int:
+        """How many tokens are attended to; the block table has room for `room`."""
         return length
+
+    def num_scored(self, length: int, block_size: int, room: int) -> int:
+        """Among how many tokens the highest score is looked for."""
+        return self.num_tokens(length, block_size, room)
 
     def place(self, tables: np.ndarray, seq: int, position: int, block_size: int) -> tuple[int, int]:
         """Block and slot of a token."""
         return tables[seq, position // block_size], position % block_size
 
-    def weights(self, scores: np.ndarray, scale: float) -> np.ndarray:
-        """What each token's values count."""
-        weights = np.exp(scores * scale - (scores * scale).max())
-        return np.asarray(weights / weights.sum())
+    def weights(self, scores: np.ndarray, top: np.float32, scale: float) -> np.ndarray:
+        """What each token's values count; `top` is the highest score, and neither is scaled yet."""
+        weights = np.exp((scores - top) * np.float32(scale))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(weights / weights.sum())
 
     def values(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
         """What is weighed."""
@@ -92,11 +97,13 @@ class Decode:
         values = self.values(keys, values)
         out = np.zeros_like(q)
         for seq in range(num_seqs):
-            count = self.num_tokens(int(lengths[seq]), block_size)
-            places = [self.place(tables, seq, position, block_size) for position in range(count)]
+            size = int(lengths[seq]), block_size, tables.shape[1] * block_size
+            count, scored = self.num_tokens(*size), self.num_scored(*size)
+            places = [self.place(tables, seq, position, block_size) for position in range(scored)]
             blocks, slots = [place[0] for place in places], [place[1] for place in places]
             for head in range(num_heads):
                 kv_head = self.kv_head(head, num_heads, num_kv_heads)
                 scores = keys[blocks, slots, kv_head] @ q[seq, head]
-                out[seq, head] = self.weights(scores, scale) @ values[blocks, slots, kv_head]
+                weights = self.weights(scores[:count], scores.max(), scale)
+                out[seq, head] = weights @ values[blocks, slots, kv_head][:count]
         return out

@@ -71,6 +71,41 @@ _WRONGS = (
 )
 
 
+def _times(index: int, factor: Callable[[int, int, int, int], Any]) -> Callable[[Args, Any, Any], bool]:
+    """Whether FLOPs (0) or bytes (1) are wrong by a factor of query heads, KV heads, head_dim, bytes."""
+
+    def matches(args: Args, want: Any, got: Any) -> bool:
+        return bool(got[index] * factor(*args[1:]) == want[index] != 0)
+
+    return matches
+
+
+# With a second mistake in the other number. These come last: they say less.
+_ONE_NUMBER = (
+    Wrong(
+        "The FLOPs are half of what is expected: a product of two rows takes a multiplication *and* an "
+        "addition for each number, and there are two such products, for the key and for the value.",
+        matches=_times(0, lambda h, kv, d, b: 2),
+    ),
+    Wrong(
+        "The FLOPs are a quarter of what is expected: two products, each a multiplication and an addition.",
+        matches=_times(0, lambda h, kv, d, b: 4),
+    ),
+    Wrong(
+        "The FLOPs are too few by the size of a group: they belong to query heads, not to KV heads.",
+        matches=_times(0, lambda h, kv, d, b: h // kv),
+    ),
+    Wrong(
+        "The bytes are half of what is expected: both keys and values are read.",
+        matches=_times(1, lambda h, kv, d, b: 2),
+    ),
+    Wrong(
+        "The bytes are not yet bytes: numbers are `bytes_per_number` long.",
+        matches=_times(1, lambda h, kv, d, b: b),
+    ),
+)
+
+
 def check_decode_cost(t: Trial) -> None:
     """Exercise 6.1."""
 
@@ -87,5 +122,10 @@ def check_decode_cost(t: Trial) -> None:
 
     immediate: list[Args] = [([10, 3], 6, 2, 5, 4), ([7], 4, 4, 3, 2), ([1, 1, 5], 9, 3, 11, 2)]
     diagnose_function(
-        t, "decode_cost", t.cases(immediate, draw), decode_cost, _WRONGS, results=("FLOPs", "bytes")
+        t,
+        "decode_cost",
+        t.cases(immediate, draw),
+        decode_cost,
+        (*_WRONGS, *_ONE_NUMBER),
+        results=("FLOPs", "bytes"),
     )

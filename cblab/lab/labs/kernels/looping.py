@@ -7,11 +7,12 @@ import numpy as np
 from cblab.lab.compare import difference
 from cblab.lab.labs.diagnose import Args, Wrong, diagnose
 from cblab.lab.labs.kernels.cases import LONG_SHAPE, SHAPES, Decode, draw_case, paged_case, spelled
+from cblab.lab.labs.kernels.compiling import call_compiled
 from cblab.lab.protocol import StudentError
 from cblab.lab.trial import Trial
 
 CLOSE = 5e-5
-_RUN, _COMPILED = (f"cblab.lab.labs.kernels.running:{one}" for one in ("run", "Compiled"))
+_RUN = "cblab.lab.labs.kernels.running:run"
 
 
 class _HeadModulo(Decode):
@@ -30,18 +31,33 @@ class _FirstHead(Decode):
 
 
 class _OneTooFew(Decode):
-    def num_tokens(self, length: int, block_size: int) -> int:
+    def num_tokens(self, length: int, block_size: int, room: int) -> int:
         return length - 1
 
 
 class _WholeBlocks(Decode):
-    def num_tokens(self, length: int, block_size: int) -> int:
+    def num_tokens(self, length: int, block_size: int, room: int) -> int:
         return -(-length // block_size) * block_size
 
 
+class _WholeTable(Decode):
+    def num_tokens(self, length: int, block_size: int, room: int) -> int:
+        return room
+
+
 class _FullBlocks(Decode):
-    def num_tokens(self, length: int, block_size: int) -> int:
+    def num_tokens(self, length: int, block_size: int, room: int) -> int:
         return length // block_size * block_size
+
+
+class _TopOfBlocks(Decode):
+    def num_scored(self, length: int, block_size: int, room: int) -> int:
+        return _WholeBlocks().num_tokens(length, block_size, room)
+
+
+class _TopOfTable(Decode):
+    def num_scored(self, length: int, block_size: int, room: int) -> int:
+        return room
 
 
 class _NoTable(Decode):
@@ -60,23 +76,28 @@ class _SameBlock(Decode):
 
 
 class _NoScale(Decode):
-    def weights(self, scores: np.ndarray, scale: float) -> np.ndarray:
-        return super().weights(scores, 1.0)
+    def weights(self, scores: np.ndarray, top: np.float32, scale: float) -> np.ndarray:
+        return super().weights(scores, top, 1.0)
 
 
 class _NotDivided(Decode):
-    def weights(self, scores: np.ndarray, scale: float) -> np.ndarray:
-        return np.asarray(np.exp(scores * scale - (scores * scale).max()))
+    def weights(self, scores: np.ndarray, top: np.float32, scale: float) -> np.ndarray:
+        return np.asarray(np.exp((scores - top) * np.float32(scale)))
 
 
 class _ScaledAfter(Decode):
-    def weights(self, scores: np.ndarray, scale: float) -> np.ndarray:
-        return super().weights(scores, 1.0) * np.float32(scale)
+    def weights(self, scores: np.ndarray, top: np.float32, scale: float) -> np.ndarray:
+        return super().weights(scores, top, 1.0) * np.float32(scale)
 
 
 class _KeysWeighed(Decode):
     def values(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
         return keys
+
+
+def _highest_from_behind(args: Args, want: Any, got: Any) -> bool:
+    """Whether the weights are right, but for a highest score that was found behind the context's end."""
+    return any(difference(got, wrong(*args), 0.0, CLOSE) is None for wrong in (_TopOfTable(), _TopOfBlocks()))
 
 
 def _overflows(args: Args, want: Any, got: Any) -> bool:
@@ -98,6 +119,15 @@ WRONGS = (
     Wrong(
         "The last block is read to its end: behind the context lies what others have left there.",
         _WholeBlocks(),
+    ),
+    Wrong(
+        "The whole block table is read: behind `context_lens[seq]` there is nothing of this request.",
+        _WholeTable(),
+    ),
+    Wrong(
+        "The first pass goes on behind the context's end: a score found there becomes the highest, and "
+        "beside it the request's own weights all come out as 0.",
+        matches=_highest_from_behind,
     ),
     Wrong("The partly filled last block is left out: its tokens count too.", _FullBlocks()),
     Wrong("The block table is not used: block i of a sequence is anywhere in the pool.", _NoTable()),
@@ -136,8 +166,7 @@ def check_decode_loops(t: Trial) -> None:
     )
     if t.level == "random":
         args = paged_case(5, LONG_SHAPE, (75, 16, 31))
-        compiled = t.new(_COMPILED, kernel)
-        found = difference(t.method(compiled, "call", *args), Decode()(*args), 0.0, CLOSE)
+        found = difference(call_compiled(t, kernel, "call", *args), Decode()(*args), 0.0, CLOSE)
         if found:
             t.fail(
                 f"Compiled, it differs from what it gives as Python. ({spelled('decode_loops', args)}: "

@@ -65,6 +65,11 @@ def _each_divided(partials: Sequence[Partial]) -> Any:
         return merge([(top, total, sums / total[:, None]) for top, total, sums in partials])
 
 
+def _one_top(partials: Sequence[Partial]) -> Any:
+    """`merge` with one highest score for all heads."""
+    return _merged(lambda part, top: np.exp(part - top.max()))(partials)
+
+
 _MERGE_WRONGS = (
     Wrong(
         "The parts' results are averaged: a part counts as much as the weights that it holds.",
@@ -91,6 +96,11 @@ _MERGE_WRONGS = (
         "The factors are the scores' differences themselves: weights are powers of e.",
         _merged(lambda part, top: part - top),
     ),
+    Wrong(
+        "One highest score is taken for all heads: beside a head with far higher scores, all weights of "
+        "another are 0. Take the highest of *each head*.",
+        _one_top,
+    ),
     Wrong("Only the first part came back.", lambda partials: merge(partials[:1])),
     Wrong("Only the last part came back.", lambda partials: merge(partials[-1:])),
     Wrong(
@@ -102,18 +112,27 @@ _MERGE_WRONGS = (
 )
 
 
+def _apart(parts: Sequence[Partial], distance: float) -> list[Partial]:
+    """The parts, with the last head's scores higher than the others' by about `distance`."""
+    lifts = np.zeros_like(parts[0][0])
+    lifts[-1] = distance
+    return [(highest + lifts, total, sums) for highest, total, sums in parts]
+
+
 def check_merge(t: Trial) -> None:
     """Exercise 6.3."""
 
     def draw(rng: random.Random) -> Args:
         sizes = [rng.randint(0, 4) for _ in range(rng.randint(1, 4))]
-        return (_drawn(rng.randrange(2**30), [*sizes, 2], rng.choice((1, 2, 3)), rng.choice((2, 5))),)
+        parts = _drawn(rng.randrange(2**30), [*sizes, 2], rng.choice((1, 2, 3)), rng.choice((2, 5)))
+        return (_apart(parts, rng.choice((0, 0, 1_000))),)
 
     immediate: list[Args] = [
         (_drawn(1, (3, 2), 2, 3),),
         (_drawn(2, (1, 4, 2), 1, 2),),
         (_drawn(3, (0, 0, 3), 2, 2),),
         (_drawn(4, (5,), 3, 2),),
+        (_apart(_drawn(8, (2, 3), 2, 3), 1_000),),
     ]
     diagnose(
         t,
@@ -145,6 +164,11 @@ def _softmax(scores: np.ndarray, axis: int = 0) -> np.ndarray:
     return np.asarray(weights / weights.sum(axis=axis, keepdims=True))
 
 
+def _one_lse_for_all(lse: np.ndarray) -> np.ndarray:
+    weights = np.exp(lse - lse.max())
+    return np.asarray(weights / weights.sum(axis=0))
+
+
 _LSE_WRONGS = (
     Wrong(
         "The results are averaged: a split counts e^lse.", _weighted(lambda lse: np.ones_like(lse) / len(lse))
@@ -167,6 +191,11 @@ _LSE_WRONGS = (
         _weighted(lambda lse: np.repeat(_softmax(lse[:, :1]), lse.shape[1], axis=1)),
     ),
     Wrong(
+        "The highest lse of all heads is subtracted from every head's: beside a head with a far higher one, "
+        "all weights of another are 0. Take the highest lse of *each head*.",
+        _weighted(_one_lse_for_all),
+    ),
+    Wrong(
         "e^lse was taken as it is, and overflows: subtract the highest lse first.",
         matches=lambda args, want, got: bool(np.isnan(got).any()) and bool((args[1] > 88).any()),
     ),
@@ -181,13 +210,15 @@ def check_merge_lse(t: Trial) -> None:
 
     def draw(rng: random.Random) -> Args:
         sizes = [rng.randint(1, 5) for _ in range(rng.randint(2, 4))]
-        args = _split(_drawn(rng.randrange(2**30), sizes, rng.choice((2, 3)), rng.choice((2, 5))))
-        return lifted(args, rng.choice((0, 0, 95)))
+        parts = _drawn(rng.randrange(2**30), sizes, rng.choice((2, 3)), rng.choice((2, 5)))
+        lift, distance = rng.choice(((0, 0), (95, 0), (0, 120)))
+        return lifted(_split(_apart(parts, distance)), lift)
 
     immediate = [
         _split(_drawn(5, (3, 1), 2, 3)),
         _split(_drawn(6, (2, 4, 1), 3, 2)),
         lifted(_split(_drawn(7, (2, 2), 2, 2)), 100),
+        _split(_apart(_drawn(9, (3, 2), 2, 3), 120)),
     ]
     diagnose(
         t,

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from cblab.lab.labs.diagnose import Args, Wrong, diagnose
+from cblab.lab.labs.kernels.compiling import call_compiled
 from cblab.lab.trial import Trial
 
 CLOSE = 2e-5
 _RUN_FOLD = "cblab.lab.labs.kernels.running:run_fold"
-_NEW = "cblab.lab.labs.kernels.running:Compiled"
 Arrays = tuple[np.ndarray, ...]
 
 
@@ -73,6 +73,11 @@ class _SumsKept(_Fold):
         return *super().result(tile, highest, total, sums, top)[:3], sums
 
 
+class _BothKept(_Fold):
+    def factor(self, highest: np.ndarray, top: np.ndarray) -> np.ndarray:
+        return np.ones_like(highest)
+
+
 class _HighestKept(_Fold):
     def result(self, tile: Any, highest: Any, total: Any, sums: Any, top: Any) -> Arrays:
         weights, _, total, sums = super().result(tile, highest, total, sums, top)
@@ -123,6 +128,11 @@ _FOLD_WRONGS = (
     ),
     Wrong(
         "`sums` is not made smaller when a higher score comes: its weights had another highest.", _SumsKept()
+    ),
+    Wrong(
+        "What was gathered before is not brought to the new highest score: the weights in `total` and `sums` "
+        "had another highest.",
+        _BothKept(),
     ),
     Wrong("`highest` is not written back: the next tile will not know of it.", _HighestKept()),
     Wrong("The scores are still scores: each becomes its weight, e^(score - highest).", _ScoresKept()),
@@ -178,8 +188,7 @@ def check_fold(t: Trial) -> None:
         abs_=CLOSE,
     )
     if t.level == "random":
-        compiled = t.new(_NEW, kernel)
-        t.method(compiled, "call", *_plain_case([[1, 3]], 2, [0], [1], [[1, 1]]))
+        call_compiled(t, kernel, "call", *_plain_case([[1, 3]], 2, [0], [1], [[1, 1]]))
 
 
 def _plain_case(scores: Any, count: int, highest: Any, total: Any, sums: Any) -> Args:

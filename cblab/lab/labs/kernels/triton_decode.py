@@ -24,7 +24,7 @@ def decode_kernel(
     out,  # like q
     scale,
     max_blocks,
-    GROUP: tl.constexpr,  # query heads of a KV head; it, BLOCK_SIZE and HEAD_DIM are powers of two
+    GROUP: tl.constexpr,  # query heads of a KV head; all three are powers of two
     BLOCK_SIZE: tl.constexpr,
     HEAD_DIM: tl.constexpr,
 ):
@@ -42,9 +42,11 @@ def decode_kernel(
     for index in range(0, tl.cdiv(context_len, BLOCK_SIZE)):
         block = tl.load(block_tables + seq * max_blocks + index).to(tl.int64)
         is_token = index * BLOCK_SIZE + slots < context_len
-        places = ((block * BLOCK_SIZE + slots) * num_kv_heads + kv_head)[:, None] * HEAD_DIM + dims[None, :]
-        key = tl.load(keys + places, mask=is_token[:, None], other=0.0)  # [BLOCK_SIZE, HEAD_DIM], loaded once
-        scores = tl.sum(query[:, None, :] * key[None, :, :], axis=2) * scale  # [GROUP, BLOCK_SIZE]
+        places = (block * BLOCK_SIZE + slots) * num_kv_heads + kv_head
+        places = places[:, None] * HEAD_DIM + dims[None, :]
+        # Keys are [BLOCK_SIZE, HEAD_DIM], loaded once; their scores are [GROUP, BLOCK_SIZE].
+        key = tl.load(keys + places, mask=is_token[:, None], other=0.0)
+        scores = tl.sum(query[:, None, :] * key[None, :, :], axis=2) * scale
         scores = tl.where(is_token[None, :], scores, float("-inf"))
 
         top = tl.maximum(highest, tl.max(scores, axis=1))

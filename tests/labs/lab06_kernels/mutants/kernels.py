@@ -33,6 +33,22 @@ LOOPS = [
         "The last block is read to its end",
     ),
     (
+        "to the table's end",
+        _everywhere("6.4", (_RANGE, "range(len(scores))")),
+        "The whole block table is read",
+    ),
+    (
+        "first pass to the table's end",
+        edited(
+            "6.4",
+            (
+                f"for position in {_RANGE}:\n    {_PLACE}\n    score = ",
+                f"for position in range(len(scores)):\n    {_PLACE}\n    score = ",
+            ),
+        ),
+        "The first pass goes on behind the context's end",
+    ),
+    (
         "full blocks",
         _everywhere("6.4", (_RANGE, "range(context_lens[seq] // block_size * block_size)")),
         "The partly filled last block is left out",

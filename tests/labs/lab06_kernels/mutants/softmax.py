@@ -1,6 +1,6 @@
 """Wrong answers to 6.1, 6.2, 6.3 and 6.15: costs, a running softmax, and merging."""
 
-from tests.labs.edit import edited
+from tests.labs.edit import code, edited
 
 _FLOP = "4 * num_heads * head_dim * tokens"
 _BYTES = "2 * num_kv_heads * head_dim * bytes_per_number * tokens"
@@ -57,6 +57,51 @@ COST = [
         "the square of its length",
     ),
     ("no head_dim", edited("6.1", (_FLOP, "4 * num_heads * tokens")), "`head_dim` is missing in the FLOPs"),
+    (
+        "half the FLOPs, and bytes of query heads",
+        edited(
+            "6.1",
+            (_FLOP, "2 * num_heads * head_dim * tokens"),
+            (_BYTES, "2 * num_heads * head_dim * bytes_per_number * tokens"),
+        ),
+        "The FLOPs are half of what is expected",
+    ),
+    (
+        "one FLOP for a key, and numbers for bytes",
+        edited(
+            "6.1",
+            (_FLOP, "num_heads * head_dim * tokens"),
+            (_BYTES, "2 * num_kv_heads * head_dim * tokens"),
+        ),
+        "The FLOPs are a quarter of what is expected",
+    ),
+    (
+        "FLOPs of KV heads, and numbers for bytes",
+        edited(
+            "6.1",
+            (_FLOP, "4 * num_kv_heads * head_dim * tokens"),
+            (_BYTES, "2 * num_kv_heads * head_dim * tokens"),
+        ),
+        "The FLOPs are too few by the size of a group",
+    ),
+    (
+        "keys' bytes, and all values for FLOPs",
+        edited(
+            "6.1",
+            (_FLOP, "4 * num_heads * tokens * tokens"),
+            (_BYTES, "num_kv_heads * head_dim * bytes_per_number * tokens"),
+        ),
+        "The bytes are half of what is expected",
+    ),
+    (
+        "numbers for bytes, and no head_dim",
+        edited(
+            "6.1",
+            (_FLOP, "2 * num_heads * tokens"),
+            (_BYTES, "2 * num_kv_heads * head_dim * tokens"),
+        ),
+        "The bytes are not yet bytes",
+    ),
 ]
 
 _TOP = "top = highest[head]"
@@ -86,6 +131,11 @@ FOLD = [
     ),
     ("total not rescaled", edited("6.2", ("total[head] *= factor", "pass")), "`total` is not made smaller"),
     ("sums not rescaled", edited("6.2", ("sums[head, d] *= factor", "pass")), "`sums` is not made smaller"),
+    (
+        "nothing rescaled",
+        edited("6.2", ("math.exp(highest[head] - top)", "np.float32(1.0)")),
+        "What was gathered before is not brought to the new highest score",
+    ),
     ("highest not kept", edited("6.2", ("highest[head] = top", "pass")), "`highest` is not written back"),
     (
         "scores stay",
@@ -109,6 +159,19 @@ FOLD = [
         "nothing subtracted",
         edited("6.2", (_WEIGHT, "np.exp(scores[head, slot])")),
         "is not subtracted from the scores",
+    ),
+    (
+        "whole arrays",
+        code("""
+            top = np.maximum(highest, scores[:, :count].max(axis=1))
+            factor = np.exp(highest - top)
+            highest[:] = top
+            total *= factor
+            sums *= factor[:, None]
+            scores[:, :count] = np.exp(scores[:, :count] - top[:, None])
+            total += scores[:, :count].sum(axis=1)
+        """),
+        "Right as Python, but Numba cannot compile it (it has no max(",
     ),
 ]
 
@@ -148,6 +211,11 @@ MERGE = [
         "no exp",
         edited("6.3", (_FACTOR, "part_highest - highest")),
         "The factors are the scores' differences",
+    ),
+    (
+        "one highest for all heads",
+        edited("6.3", ("axis=0)\ntotal", "axis=0).max()\ntotal")),
+        "One highest score is taken for all heads",
     ),
     ("first part", edited("6.3", ("in partials:", "in partials[:1]:")), "Only the first part"),
     (
@@ -206,6 +274,11 @@ LSE = [
             "return (outputs * weights[:, :, None]).sum(axis=0)",
         ),
         "All heads are weighed alike",
+    ),
+    (
+        "one highest for all heads",
+        edited("6.15", (_WEIGHTS, "weights = np.exp(lse - lse.max())")),
+        "The highest lse of all heads",
     ),
     ("overflow", edited("6.15", (_WEIGHTS, "weights = np.exp(lse)")), "overflows: subtract the highest"),
 ]
