@@ -3,6 +3,7 @@
 from cblab.viz.batches import padding_grid
 from cblab.viz.batching import latency_curves, seat_timeline, token_times, waits_by_length
 from cblab.viz.block_pool import block_pool_picture
+from cblab.viz.capstone import Answer, EngineReport, Speed, engine_report
 from cblab.viz.curves import decode_work, language_bars, tokens_by_vocabulary
 from cblab.viz.embedding import embedding_lookup
 from cblab.viz.kernels import score_tiles, thread_blocks
@@ -24,9 +25,12 @@ from cblab.viz.text import merge_steps, merge_tree, printable, token_strip
 from cblab.viz.timeline import timeline
 
 __all__ = [
+    "Answer",
+    "EngineReport",
     "Picture",
     "Player",
     "PoolStep",
+    "Speed",
     "attention_weights",
     "batch_picture",
     "block_pool_picture",
@@ -36,6 +40,7 @@ __all__ = [
     "cost_per_token",
     "decode_work",
     "embedding_lookup",
+    "engine_report",
     "language_bars",
     "latency_curves",
     "live_memory",
