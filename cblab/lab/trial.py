@@ -198,7 +198,7 @@ class Trial:
                 return
             got = error
         _raise_foreseen(mistakes, got)
-        instead = _raised(got) if isinstance(got, StudentError) else f"returned {shown(got)}"
+        instead = happened(got) if isinstance(got, StudentError) else f"returned {shown(got)}"
         self.fail(f"{what}: {wanted} was expected, but it {instead}")
 
     def fail(self, message: str) -> NoReturn:
@@ -237,16 +237,13 @@ class _Blame:
         if not isinstance(error, StudentError) or isinstance(error, BlankError):
             return
         _raise_foreseen(self.mistakes, error)
-        if isinstance(error, BadValueError):
-            raise CheckFailed(
-                f"{self.what} gave {error}, which is not plain data that could be compared"
-            ) from None
-        raise CheckFailed(f"{self.what} {_raised(error)}") from None
+        raise CheckFailed(f"{self.what} {happened(error)}") from None
 
 
-def _raised(error: StudentError) -> str:
+def happened(error: StudentError) -> str:
+    """What came back in place of a value, as the rest of a sentence that begins with the call."""
     if isinstance(error, BadValueError):
-        return f"gave {error}"
+        return f"gave {error}, which is not plain data that could be compared"
     return f"raised {error}" if error.type_name else str(error)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from cblab.lab.codec import decode, encode
 from cblab.lab.compare import difference, shown
 from cblab.lab.protocol import BlankError, StudentError
-from cblab.lab.trial import Trial
+from cblab.lab.trial import Trial, happened
 
 Args = tuple[Any, ...]
 
@@ -88,7 +88,7 @@ def diagnose(
         best = max(likely, key=lambda wrong: sum(wrong.explains([run], abs_) for run in runs))
         t.fail(f"Probably: {best.message} {example}")
     if isinstance(got, StudentError):
-        t.fail(f"{text} raised {got}" if got.type_name else f"{text} {got}")
+        t.fail(f"{text} {happened(got)}")
     if show:
         t.fail(show(*bad))
     if results and isinstance(got, tuple) and len(got) == len(results):
@@ -148,7 +148,7 @@ def _call_text(name: str, args: Args) -> str:
 
 def _example(text: str, want: Any, got: Any, abs_: float) -> str:
     if isinstance(got, StudentError):
-        return f"({text} raised {got}{'' if _holds_array(want) else f'; expected {shown(want, 90)}'}.)"
+        return f"({text} {happened(got)}{'' if _holds_array(want) else f'; expected {shown(want, 90)}'}.)"
     if _holds_array(want):
         return f"({text}: {difference(got, want, 0.0, abs_)}.)"
     return f"({text} gave {shown(got, 90)}; expected {shown(want, 90)}.)"

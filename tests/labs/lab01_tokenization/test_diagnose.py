@@ -63,6 +63,11 @@ def test_exceptions_are_answers_too() -> None:
     assert "raised ValueError" in verdict("def f(n): raise ValueError('no')", [(1,)])
 
 
+def test_what_cannot_be_compared_is_named() -> None:
+    message = verdict("def f(n): return lambda: n", [(1,)])
+    assert message == "`f(1)` gave a `function`, which is not plain data that could be compared"
+
+
 def test_a_predicate_explains_only_what_is_wrong() -> None:
     assert verdict("def f(n): return -(n + 2)", [(1,), (5,)]).startswith("negative ")
 
