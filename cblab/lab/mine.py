@@ -1,5 +1,6 @@
 """`mine`: the student's own answer to an exercise of another lab, from their own notebook."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, overload
@@ -32,18 +33,22 @@ def mine(lab: str, symbol: str | tuple[str, ...], folder: Path | None = None) ->
     symbols = (symbol,) if isinstance(symbol, str) else symbol
     known = load_lab(lab)
     defining = {name: _defining(name, known) for name in symbols}
-    path = notebook_of(known.name, Path.cwd() if folder is None else folder)
+    here = Path.cwd() if folder is None else folder
+    path = notebook_of(known.name, here)
     if path is None:
-        found = {
-            name: _reference(exercise, name, f"there is no notebook {known.name}.ipynb here")
-            for name, exercise in defining.items()
-        }
+        why = f"there is no notebook {known.name}.ipynb in the folder {here.resolve().name}, nor beside it"
+        found = {name: _reference(exercise, name, why) for name, exercise in defining.items()}
     else:
-        found = _fetched(defining, known, path)
+        print(f"{path.name}: judging {', '.join(_ids(defining))} ...", flush=True)
+        found = _fetched(defining, known, path, here)
     return found[symbol] if isinstance(symbol, str) else tuple(found[name] for name in symbols)
 
 
-def _fetched(defining: Mapping[str, Exercise], lab: Lab, path: Path) -> dict[str, Any]:
+def _ids(defining: Mapping[str, Exercise]) -> list[str]:
+    return list(dict.fromkeys(exercise.id for exercise in defining.values()))
+
+
+def _fetched(defining: Mapping[str, Exercise], lab: Lab, path: Path, here: Path) -> dict[str, Any]:
     """Each symbol from the notebook at `path` if its exercise passes, else the reference."""
     submission = submission_of(read_notebook(path))
     needed = [one for exercise in defining.values() for one in (*lab.built_on(exercise), exercise)]
@@ -52,11 +57,11 @@ def _fetched(defining: Mapping[str, Exercise], lab: Lab, path: Path) -> dict[str
         verdicts = {one.exercise.id: one for one in judge(submission, together, lab, cwd=path.parent)}
     except LabError as error:
         return {name: _reference(exercise, name, str(error)) for name, exercise in defining.items()}
-    namespace = None
+    namespace, shown_path = None, os.path.relpath(path, here)
     found = {}
     for name, exercise in defining.items():
         if not verdicts[exercise.id].passed:
-            found[name] = _reference(exercise, name, _why_not(verdicts[exercise.id]))
+            found[name] = _reference(exercise, name, _why_not(verdicts[exercise.id], shown_path))
             continue
         namespace = namespace or _run(submission, together, verdicts, path)
         found[name] = namespace[name]
@@ -80,10 +85,17 @@ def _reference(exercise: Exercise, symbol: str, why: str) -> Any:
     return load_reference(exercise.symbols[symbol])
 
 
-def _why_not(verdict: Verdict) -> str:
+def _why_not(verdict: Verdict, path: str) -> str:
+    exercise = f"exercise {verdict.exercise.id}"
     if verdict.blank:
-        return f"exercise {verdict.exercise.id} is still blank"
-    return f"exercise {verdict.exercise.id} does not pass its check"
+        return f"{exercise} is still blank"
+    messages = [outcome.message for outcome in verdict.outcomes if outcome.message]
+    what = f"{exercise} does not pass its check"
+    if any("SyntaxError" in message or "IndentationError" in message for message in messages):
+        what = f"{exercise} has a syntax error"
+    elif any("took more than" in message for message in messages):
+        what = f"{exercise} takes too long"
+    return f"{what}: `cblab check {path}` says more"
 
 
 def _run(

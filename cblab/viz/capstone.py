@@ -4,6 +4,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from statistics import median
 
 from cblab.viz.picture import BLUE, GREEN, GRID, INK, MUTED, PAPER, SKY, VERMILION, Picture
 from cblab.viz.player import Player
@@ -16,9 +17,11 @@ h1 {{ font-size: 1.5rem; margin: 0 0 .2rem }} h2 {{ font-size: 1.08rem; margin: 
 table {{ border-collapse: collapse; width: 100% }}
 th {{ text-align: left; font-weight: 600; color: {MUTED} }}
 th, td {{ padding: .22rem .6rem .22rem 0; border-bottom: 1px solid {GRID}; vertical-align: top }}
-td.number, th.number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
+td.number, th.number {{ text-align: right; font-variant-numeric: tabular-nums }}
+td.number {{ white-space: nowrap }}
 .bar {{ display: block; height: .8rem; min-width: 2px; background: {BLUE} }}
-.own, .other {{ min-width: 18rem }}
+.own, .other {{ min-width: 4rem }} .speeds td:nth-child(2) {{ width: 50% }}
+.scroll {{ overflow-x: auto }}
 .other .bar {{ background: {SKY} }}
 .facts {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(8.4rem, 1fr)); gap: .5rem }}
 .facts div {{ border: 1px solid {GRID}; border-radius: 6px; padding: .4rem .7rem }}
@@ -33,16 +36,22 @@ iframe {{ width: 100%; border: 1px solid {GRID} }}
 class Speed:
     """How fast one way of serving the requests was.
 
-    tokens_per_second: of all requests together. first_token_s: seconds to each request's first token.
+    tokens_per_second: of all requests together, one number a round. first_token_s: seconds to each request's
+    first token, of all rounds.
     """
 
-    tokens_per_second: float
+    tokens_per_second: Sequence[float]
     first_token_s: Sequence[float]
 
     @property
+    def median(self) -> float:
+        """The middle round's tokens per second."""
+        return median(self.tokens_per_second)
+
+    @property
     def median_s(self) -> float:
-        """The middle one of the seconds to the first token, the upper of two."""
-        return sorted(self.first_token_s)[len(self.first_token_s) // 2]
+        """The middle one of the seconds to the first token."""
+        return median(self.first_token_s)
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,7 @@ def engine_report(
     reference: str,
     title: str,
     caption: str,
+    notes: Sequence[str] = (),
     timeline: Picture | None = None,
     player: Player | None = None,
 ) -> EngineReport:
@@ -83,6 +93,7 @@ def engine_report(
         reference: whose tokens are the right ones.
         title: the page's heading.
         caption: one line that says what to see.
+        notes: what to know when reading the speeds, a paragraph each.
         timeline: of the run.
         player: of the run.
 
@@ -103,6 +114,7 @@ def engine_report(
         _table(("part", "what", "whose"), [[_text(cell) for cell in row] for row in parts]),
         "<h2>How fast</h2>",
         _speeds(speeds),
+        *(f'<p class="note">{_text(note)}</p>' for note in notes),
         "<h2>What happened</h2>",
         '<div class="facts">',
         *(f"<div><b>{_text(value)}</b><span>{_text(label)}</span></div>" for label, value in facts.items()),
@@ -125,7 +137,7 @@ def engine_report(
         f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>"
     )
     own = next(iter(speeds))
-    alt = f"{title}: {verdict}; {speeds[own].tokens_per_second:.0f} tokens a second."
+    alt = f"{title}: {verdict}; {speeds[own].median:.0f} tokens a second."
     return EngineReport(page, alt, caption, height=760)
 
 
@@ -133,35 +145,41 @@ def _text(value: str) -> str:
     return html.escape(value)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """A table of HTML cells; `numbers` are the columns that are aligned to the right."""
+def _table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), kind: str = "words"
+) -> str:
+    """A table of HTML cells; `numbers` are the columns that are aligned to the right, `kind` its class."""
 
     def cell(tag: str, column: int, content: str) -> str:
-        kind = ' class="number"' if column in numbers else ""
-        return f"<{tag}{kind}>{content}</{tag}>"
+        align = ' class="number"' if column in numbers else ""
+        return f"<{tag}{align}>{content}</{tag}>"
 
     head = "".join(cell("th", column, one) for column, one in enumerate(heads))
     body = ("".join(cell("td", column, one) for column, one in enumerate(row)) for row in rows)
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
+    lines = "".join(f"<tr>{row}</tr>" for row in body)
+    return f'<div class="scroll"><table class="{kind}"><tr>{head}</tr>{lines}</table></div>'
 
 
 def _speeds(speeds: Mapping[str, Speed]) -> str:
-    most = max(one.tokens_per_second for one in speeds.values())
+    most = max(one.median for one in speeds.values())
     rows = []
     for index, (name, one) in enumerate(speeds.items()):
-        bar = f'<span class="bar" style="width:{one.tokens_per_second / most:.1%}"></span>'
+        bar = f'<span class="bar" style="width:{one.median / most:.1%}"></span>'
         rows.append(
             [
                 f"<b>{_text(name)}</b>" if index == 0 else _text(name),
                 f'<div class="{"other" if index else "own"}">{bar}</div>',
-                f"{one.tokens_per_second:,.0f}",
+                f"{one.median:,.0f}",
+                f"{min(one.tokens_per_second):,.0f} to {max(one.tokens_per_second):,.0f}",
                 f"{one.median_s:.2f}",
                 f"{max(one.first_token_s):.2f}",
             ]
         )
-    heads = ("", "", "tokens/s", "first token, median s", "longest s")
-    note = "Measured once, on this machine, all requests there at the beginning."
-    return f'{_table(heads, rows, numbers=(2, 3, 4))}<p class="note">{note}</p>'
+    heads = ("", "", "tokens/s", "range", "first token, median s", "longest s")
+    num_rounds = len(next(iter(speeds.values())).tokens_per_second)
+    measured = "Measured once" if num_rounds == 1 else f"The median of {num_rounds} rounds, by turns"
+    note = f"{measured}; all requests there at the beginning."
+    return f'{_table(heads, rows, (2, 3, 4, 5), "speeds")}<p class="note">{note}</p>'
 
 
 def _figures(timeline: Picture | None, player: Player | None) -> list[str]:

@@ -16,6 +16,7 @@ from cblab.lab.release import release_of, to_text
 from cblab.lab.source import notebook_from_source
 from tests.lab.conftest import TOY
 
+SAYS = "`cblab check 90_toy/90_toy.ipynb` says more"
 DOUBLE = "def double(values):\n    return [v + v for v in values]"
 TOTAL = "%time\ndef total(values):\n    return math.fsum(double(values)).__int__()"
 
@@ -43,7 +44,9 @@ def test_an_answer_that_passes_is_the_students_own(labs: Path, capsys: pytest.Ca
     own = mine("90_toy", "total", labs)
     assert own([1, 2]) == 6
     assert own.__globals__["double"].__code__.co_filename == "<90_toy.ipynb: exercise 90.1>"
-    assert capsys.readouterr().out == "total: yours, exercise 90.2 of 90_toy.ipynb\n"
+    assert capsys.readouterr().out == (
+        "90_toy.ipynb: judging 90.2 ...\ntotal: yours, exercise 90.2 of 90_toy.ipynb\n"
+    )
 
 
 def test_it_is_found_from_the_labs_their_folder_and_a_neighbours(labs: Path) -> None:
@@ -78,8 +81,10 @@ def test_several_symbols_come_from_one_process(
     assert (double([1, 2]), total([1, 2])) == ([2, 4], 6)
     assert double.__module__ == "90_toy"
     assert capsys.readouterr().out == (
+        "90_toy.ipynb: judging 90.1, 90.2 ...\n"
         "double: yours, exercise 90.1 of 90_toy.ipynb\n"
-        "total: the reference (exercise 90.2 does not pass its check)\n"
+        "total: the reference (exercise 90.2 does not pass its check: `cblab check 90_toy/90_toy.ipynb` says "
+        "more)\n"
     )
 
 
@@ -87,8 +92,10 @@ def test_several_symbols_come_from_one_process(
     ("answer", "why"),
     [
         (None, "exercise 90.1 is still blank"),
-        ("def double(values):\n    return values", "exercise 90.1 does not pass its check"),
-        ("def double(values:", "exercise 90.1 does not pass its check"),
+        ("def double(values):\n    return values", f"exercise 90.1 does not pass its check: {SAYS}"),
+        ("def double(values:", f"exercise 90.1 has a syntax error: {SAYS}"),
+        ("def double(values):\nreturn values", f"exercise 90.1 has a syntax error: {SAYS}"),
+        ("def double(values):\n    while True: pass", f"exercise 90.1 takes too long: {SAYS}"),
     ],
 )
 def test_otherwise_it_is_the_reference_and_says_why(
@@ -97,14 +104,15 @@ def test_otherwise_it_is_the_reference_and_says_why(
     if answer is not None:
         write(labs, ex_90_1=answer)
     assert mine("90_toy", "double", labs).__module__ == "cblab.lab.labs.lab90_toy"
-    assert capsys.readouterr().out == f"double: the reference ({why})\n"
+    assert capsys.readouterr().out == f"90_toy.ipynb: judging 90.1 ...\ndouble: the reference ({why})\n"
 
 
 def test_without_a_notebook_it_is_the_reference(
     tmp_path: Path, toy: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert mine("90_toy", "double", tmp_path).__module__ == "cblab.lab.labs.lab90_toy"
-    assert "there is no notebook 90_toy.ipynb here" in capsys.readouterr().out
+    why = f"there is no notebook 90_toy.ipynb in the folder {tmp_path.name}, nor beside it"
+    assert why in capsys.readouterr().out
 
 
 def test_what_the_course_does_not_have_is_named(labs: Path) -> None:

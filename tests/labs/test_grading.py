@@ -36,7 +36,7 @@ from tests.labs.submissions import (
 from tests.nbgrader_command import nbgrader
 
 pytestmark = pytest.mark.timeout(1800)
-MOST_ROUNDS = int(os.environ.get("CBLAB_GRADING_ROUNDS", "3"))
+MOST_ROUNDS = int(os.environ.get("CBLAB_GRADING_ROUNDS", "2"))
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,12 @@ import pytest
 
 from cblab.viz import Answer, Speed, engine_report
 
-PARTS = [("tokenizer", "ByteLevelTokenizer (1.5)", "yours"), ("sampler", "greedy", "cblab's")]
+PARTS = [("tokenizer", "ByteLevelTokenizer (1.5)", "mine"), ("sampler", "greedy", "cblab's")]
 NAMES: dict[str, Any] = {"reference": "torch", "title": "Mine", "caption": "Look."}
-SPEEDS = {"your engine": Speed(120.0, [0.1, 0.3, 0.2]), "another <one>": Speed(60.0, [0.5])}
+SPEEDS = {
+    "my engine": Speed([90.0, 120.0, 130.0], [0.1, 0.3, 0.2]),
+    "another <one>": Speed([60.0, 50.0, 70.0], [0.5]),
+}
 
 
 def answers(*right: bool) -> list[Answer]:
@@ -18,13 +21,18 @@ def answers(*right: bool) -> list[Answer]:
 
 
 def test_it_says_what_is_right_whose_it_is_and_how_fast() -> None:
-    page = engine_report(PARTS, answers(True, True), SPEEDS, {"steps": "62"}, **NAMES)
+    page = engine_report(
+        PARTS, answers(True, True), SPEEDS, {"steps": "62"}, notes=["<one> goes alone"], **NAMES
+    )
     assert page.alt == "Mine: 2 of 2 answers are those of torch, token for token; 120 tokens a second."
     for text in (
         "ByteLevelTokenizer (1.5)",
-        "yours",
+        "mine",
         "<b>62</b><span>steps</span>",
         ">120<",
+        ">90 to 130<",
+        "The median of 3 rounds",
+        "&lt;one&gt; goes alone",
         ">0.20<",
         ">0.30<",
     ):

@@ -101,6 +101,26 @@ def test_every_step_shows_what_its_record_says(page: Page, trace: Trace) -> None
         page.get_by_role("button", name="next step").click()
 
 
+@pytest.mark.parametrize("width", [420, 900])
+def test_a_label_is_whole_or_not_there_and_the_tooltip_always_is(page: Page, width: int) -> None:
+    """A cut off r10 would read r1."""
+    page.set_viewport_size({"width": width, "height": 900})
+    clipped = "all => all.filter((one) => one.scrollWidth > one.clientWidth).length"
+    texts: list[str] = []
+    for _ in range(4):
+        for places in ("#budget .share", "#pool div"):
+            assert page.locator(places).evaluate_all(clipped) == 0
+            assert page.locator(f"{places}:not([title])").count() == 0
+        texts += page.locator("#budget .share").all_text_contents()
+        page.get_by_role("button", name="next step").click()
+    assert "A: 5" in texts
+    assert "</script>" not in texts  # it decodes in a box of one token, and has no room there
+    page.set_viewport_size({"width": 3000, "height": 900})
+    for _ in range(3):
+        page.get_by_role("button", name="previous step").click()
+    expect(page.locator("#pool")).to_contain_text("</script>")
+
+
 def test_it_plays_by_itself_and_goes_to_where_one_clicks(page: Page, trace: Trace) -> None:
     page.get_by_role("button", name="play", exact=True).click()
     expect(page.locator("#label")).to_contain_text("step 2,")

@@ -196,15 +196,16 @@ _GUILTY: Rows = [
         ),
     ),
     (
-        "from the end, stopping at the first",
+        "from the end",
         code(
             """
             if bench.agrees(list(bench.names)):
                 return []
+            found = []
             for name in reversed(bench.names):
                 if bench.agrees([one for one in bench.names if one != name]):
-                    return [name]
-            return list(bench.names)
+                    found.insert(0, name)
+            return found or list(bench.names)
             """
         ),
     ),

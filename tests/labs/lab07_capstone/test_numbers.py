@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cblab.assets import path as asset_path
+from cblab.core.trace import StepRecord
 from cblab.lab.exercise import Exercise
 from cblab.lab.labs.capstone import numbers
 from cblab.lab.labs.capstone.bench import Bench
@@ -84,6 +85,27 @@ def test_all_six_parts_serve_right_while_some_give_way(right: dict[str, list[int
         assert run.stats is not None
         assert run.stats.num_preemptions > 0
         assert run.stats.num_prefix_hit_tokens > 0
+
+
+def test_what_section_4_says_of_three_requests() -> None:
+    """r10's 42 tokens, r5's one token, and r7, which gives way while blocks are free."""
+    mended = {"decode": plugged_kernel(decode_in_threads, PlanOnce(plan_shares))}
+    run = serve(colleagues_parts() | mended, NUM_BLOCKS)
+    assert run.stats is not None
+    not_found = run.stats.num_prefix_query_tokens - run.stats.num_prefix_hit_tokens
+    chunks: dict[str, list[int]] = {"r10": [], "r5": []}
+    gave_way: dict[str, StepRecord] = {}
+    for record in run.records:
+        for one in record.plan.scheduled:
+            if one.request_id in chunks:
+                chunks[one.request_id].append(one.num_computed_tokens + one.num_new_tokens)
+        gave_way |= dict.fromkeys(record.plan.preempted, record)
+    left = len(run.prompts["r10"]) - chunks["r10"][0]
+    assert left == 42
+    assert chunks["r5"][:2] == [len(run.prompts["r5"]) - 1, len(run.prompts["r5"])]
+    assert run.stats.num_prefill_tokens == not_found - left - 1
+    assert gave_way["r7"].number == 3
+    assert gave_way["r7"].num_used_blocks == 24
 
 
 def test_the_colleagues_fault_is_silent_and_only_one_replacement_heals_it(

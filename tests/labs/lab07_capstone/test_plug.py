@@ -75,12 +75,12 @@ def test_the_block_manager_tells_which_blocks_come_and_go() -> None:
 
 def test_the_page_says_whose_each_part_is() -> None:
     own = type("BlockManager", (), {"__module__": "04_paging"})
-    assert whose({"BlockManager": own}) == "yours"
+    assert whose({"BlockManager": own}) == "mine"
     assert whose({"prefill": prefill}) == "the course's"
-    assert whose({"BlockManager": own, "prefill": prefill}) == "yours, but for prefill"
+    assert whose({"BlockManager": own, "prefill": prefill}) == "mine, but for prefill"
     other = Run({}, {}, {}, {}, {}, 1.0)
     with pytest.raises(ValueError, match="put your own engine first"):
-        report({"prefill": {"prefill (7.1)": prefill}}, {"transformers": other}, {})
+        report({"prefill": {"prefill (7.1)": prefill}}, {"transformers": [other]}, {})
 
 
 def test_the_merges_of_the_file_make_the_models_tokenizer() -> None:

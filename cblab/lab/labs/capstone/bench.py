@@ -35,18 +35,22 @@ class Bench:
 
 
 class ScriptedBench:
-    """A bench whose guilty parts are known; names and guilty are lists of names."""
+    """A bench whose guilty parts are known; each argument is a list of names.
 
-    def __init__(self, names: Sequence[str], guilty: Sequence[str]) -> None:
+    guilty: wrong in any company. together: wrong only where all of these run; [] for no such fault.
+    """
+
+    def __init__(self, names: Sequence[str], guilty: Sequence[str], together: Sequence[str] = ()) -> None:
         self.names = list(names)
-        self._guilty = set(guilty)
+        self._guilty, self._together = set(guilty), set(together)
         self._num_runs = 0
 
     def agrees(self, own: Sequence[str]) -> bool:
-        """Whether none of `own` is guilty."""
+        """Whether none of `own` is guilty, nor all of those that are wrong together are among them."""
         _look_at(own, self.names)
         self._num_runs += 1
-        return not self._guilty & set(own)
+        meet = bool(self._together) and self._together <= set(own)
+        return not meet and not self._guilty & set(own)
 
     def num_runs(self) -> int:
         """How many runs there were."""

@@ -18,6 +18,20 @@ _WRONGS = (
         lambda new, found, size: _left(new, found, size),
     ),
     Wrong(
+        "More blocks are taken than lie within the chunk, and one is given up: `num_found` may be far larger "
+        "than `num_new // block_size`.",
+        lambda new, found, size: _left(new, found - (found * size >= new), size),
+    ),
+    Wrong(
+        "More blocks are taken than lie within the chunk: `num_found` may be far larger than `num_new // "
+        "block_size`, and holding the tokens at 1 does not make the blocks fewer.",
+        lambda new, found, size: (found, max(1, new - found * size)),
+    ),
+    Wrong(
+        "A token is left to compute that the blocks hold as well: take one block less there.",
+        lambda new, found, size: (min(found, new // size), max(1, new - min(found, new // size) * size)),
+    ),
+    Wrong(
         "A chunk that is found to its last token is taken whole: nothing is left to compute. At least one "
         "token must be.",
         lambda new, found, size: _left(new, min(found, new // size), size),

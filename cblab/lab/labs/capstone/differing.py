@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from cblab.lab.labs.capstone.reference import first_difference
@@ -24,6 +25,19 @@ def _common(want: Tokens, got: Tokens) -> tuple[str, int] | None:
 
 def _ties_to_the_last(want: Tokens, got: Tokens) -> tuple[str, int] | None:
     return min(reversed(_places(want, got)), key=lambda one: one[1], default=None)
+
+
+def _ties_by_name(want: Tokens, got: Tokens) -> tuple[str, int] | None:
+    return min(_places(want, got), key=lambda one: one[::-1], default=None)
+
+
+def _by_index(want: Tokens, got: Tokens) -> tuple[str, int] | None:
+    """Asks `got` for each position of `want`, whether it is there or not."""
+    found = []
+    for name, tokens in want.items():
+        differ = (index for index, token in enumerate(tokens) if token != got[name][index])
+        found += [(name, index) for index in islice(differ, 1)]
+    return min(found, key=lambda one: one[1], default=None)
 
 
 def _latest(want: Tokens, got: Tokens) -> tuple[str, int] | None:
@@ -90,6 +104,16 @@ _WRONGS = (
         _ties_to_the_last,
     ),
     Wrong(
+        "Of several requests with the same position the first by *name* came back: the first one in the "
+        "order of `want` is wanted.",
+        _ties_by_name,
+    ),
+    Wrong(
+        "Each position of `want` is looked up in `got`, which may have ended there, and where `got` goes on "
+        "nobody looks: they are compared only as far as both go.",
+        _by_index,
+    ),
+    Wrong(
         "That is the request that differs *latest*: everything after the first difference follows from it.",
         _latest,
     ),
@@ -150,6 +174,7 @@ def check_first_difference(t: Trial) -> None:
         ({"a": [5, 6, 7], "b": [1, 2, 3]}, {"a": [5, 6, 7], "b": [1, 9, 3]}),
         ({"a": [5, 6, 7], "b": [1, 2, 3]}, {"a": [5, 6, 8], "b": [1, 3, 2]}),
         ({"b": [5, 6, 7], "a": [1, 2, 3]}, {"b": [5, 7, 6], "a": [1, 4, 4]}),
+        ({"a": [5, 6, 7], "b": [1, 2, 3]}, {"a": [5, 7, 7], "b": [1, 4, 4]}),
         ({"a": [5, 6, 7], "b": [1, 2, 3]}, {"a": [4, 6, 7], "b": [1, 2, 4]}),
         ({"a": [5, 6, 7], "b": [1, 2, 3]}, {"a": [5, 6], "b": [1, 2, 3]}),
         ({"a": [5, 6], "b": [1, 2, 3]}, {"a": [5, 6, 6], "b": [0, 2, 3]}),

@@ -14,15 +14,15 @@ from cblab.lab.trial import Trial
 def _tried(find: Callable[[Suspects], Any]) -> Callable[..., Any]:
     """A formula: what it finds, and how many runs more than needed it took."""
 
-    def formula(names: list[str], guilty: list[str]) -> Any:
-        bench = ScriptedBench(names, guilty)
-        return find(bench), _too_many(bench.num_runs(), names, guilty)
+    def formula(names: list[str], guilty: list[str], together: list[str]) -> Any:
+        bench = ScriptedBench(names, guilty, together)
+        return find(bench), _too_many(bench.num_runs(), names, guilty or together)
 
     return formula
 
 
-def _too_many(num_runs: int, names: list[str], guilty: list[str]) -> int:
-    return max(0, num_runs - (1 + len(names) if guilty else 1))
+def _too_many(num_runs: int, names: list[str], broken: list[str]) -> int:
+    return max(0, num_runs - (1 + len(names) if broken else 1))
 
 
 def _without(bench: Suspects, name: str) -> list[str]:
@@ -37,6 +37,10 @@ def _alone(bench: Suspects) -> list[str]:
     if bench.agrees(bench.names):
         return []
     return [name for name in bench.names if not bench.agrees([name])]
+
+
+def _nothing_kept(bench: Suspects) -> list[str]:
+    return [] if bench.agrees([]) else find_guilty(bench)
 
 
 def _never_all(bench: Suspects) -> list[str]:
@@ -93,6 +97,16 @@ def _emptied(bench: Suspects) -> list[str]:
     return list(bench.names)
 
 
+def _stopped_at(which: slice) -> Callable[[Suspects], list[str]]:
+    """Of the parts whose replacement helps only one, the first or the last."""
+
+    def stopped(bench: Suspects) -> list[str]:
+        found = find_guilty(bench)
+        return found[which] if len(found) < len(bench.names) else found
+
+    return stopped
+
+
 def _not_the_last(bench: Suspects) -> list[str]:
     if bench.agrees(bench.names):
         return []
@@ -124,6 +138,7 @@ _WRONGS = (
         "[] then.",
         _tried(_all_at_once),
     ),
+    Wrong("`own` are the parts *kept*: [] is the reference alone, which is right.", _tried(_nothing_kept)),
     Wrong(
         "The innocent parts came back: guilty is the one whose replacement makes the run *right*.",
         _tried(_innocent),
@@ -144,6 +159,15 @@ _WRONGS = (
         _tried(_emptied),
     ),
     Wrong("The last part was never replaced.", _tried(_not_the_last)),
+    Wrong(
+        "The search stops at the first; each part whose replacement helps is wanted.",
+        _tried(_stopped_at(slice(1))),
+    ),
+    Wrong(
+        "The search begins at the end and stops at the first that it meets: each part whose replacement "
+        "helps is wanted.",
+        _tried(_stopped_at(slice(-1, None))),
+    ),
     Wrong(
         "One name came back as a string: return a list, which may have none or several.",
         _tried(lambda bench: next(iter(find_guilty(bench)), None)),
@@ -169,27 +193,35 @@ _WRONGS = (
 
 
 def _spelled(args: Args) -> str:
-    return f"find_guilty(bench), parts: {', '.join(args[0])}; broken: {', '.join(args[1]) or 'none'}"
+    names, guilty, together = args
+    broken = (
+        f"broken only together: {'+'.join(together)}"
+        if together
+        else f"broken: {', '.join(guilty) or 'none'}"
+    )
+    return f"find_guilty(bench), parts: {', '.join(names)}; {broken}"
 
 
 def check_find_guilty(t: Trial) -> None:
     """Exercise 7.5."""
 
-    def call(names: list[str], guilty: list[str]) -> Any:
-        bench = t.executor.new("cblab.lab.labs.capstone.bench:ScriptedBench", names, guilty)
+    def call(names: list[str], guilty: list[str], together: list[str]) -> Any:
+        bench = t.executor.new("cblab.lab.labs.capstone.bench:ScriptedBench", names, guilty, together)
         found = t.executor.call("find_guilty", bench)
-        return found, _too_many(t.executor.method(bench, "num_runs"), names, guilty)
+        return found, _too_many(t.executor.method(bench, "num_runs"), names, guilty or together)
 
     def draw(rng: random.Random) -> Args:
         names = rng.sample(NAMES, rng.randint(3, 6))
-        return names, [name for name in names if name in rng.sample(names, rng.choice((0, 1, 1, 2, 3)))]
+        broken = [name for name in names if name in rng.sample(names, rng.choice((0, 1, 1, 2, 3)))]
+        return (names, [], broken) if len(broken) == 2 and rng.random() < 0.5 else (names, broken, [])
 
     immediate: list[Args] = [
-        (["tokenizer", "scheduler", "prefill", "decode"], ["prefill"]),
-        (["tokenizer", "scheduler", "prefill", "decode"], []),
-        (["tokenizer", "scheduler", "prefill", "decode"], ["tokenizer", "prefill"]),
-        (["decode", "tokenizer", "scheduler"], ["scheduler"]),
-        (["decode", "tokenizer", "scheduler"], ["decode"]),
+        (["tokenizer", "scheduler", "prefill", "decode"], ["prefill"], []),
+        (["tokenizer", "scheduler", "prefill", "decode"], [], []),
+        (["tokenizer", "scheduler", "prefill", "decode"], ["tokenizer", "prefill"], []),
+        (["decode", "tokenizer", "scheduler"], ["scheduler"], []),
+        (["decode", "tokenizer", "scheduler"], ["decode"], []),
+        (["tokenizer", "scheduler", "prefill", "decode"], [], ["scheduler", "decode"]),
     ]
     diagnose(
         t,

@@ -33,6 +33,9 @@ class _Chunks:
     def mask(self, num_rows: int, length: int) -> Tensor:
         return causal_mask(num_rows, length)
 
+    def attend(self, q: Tensor, keys: Tensor, values: Tensor, num_rows: int, length: int) -> Tensor:
+        return attention(q, keys, values, self.mask(num_rows, len(keys)))
+
     def chunks(self, num_chunks: int) -> Sequence[int]:
         return range(num_chunks)
 
@@ -54,7 +57,7 @@ class _Chunks:
             rows = self.rows(seq, borders, lengths)
             table, num_rows = self.table(seq, tables), rows.stop - rows.start
             read = [self.read(pool, table, lengths[seq], num_rows) for pool in (keys, values)]
-            out[rows] = attention(q[rows], read[0], read[1], self.mask(num_rows, read[0].shape[0]))
+            out[rows] = self.attend(q[rows], read[0], read[1], num_rows, lengths[seq])
         return out
 
 
@@ -130,12 +133,45 @@ class _BehindContexts(_Chunks):
         return slice(start, start + borders[seq + 1] - borders[seq])
 
 
-def _blocks_rounded_down(q: Tensor, *rest: Any) -> Tensor:
+class _RowsOfContexts(_Chunks):
+    def rows(self, seq: int, borders: Sequence[int], lengths: Sequence[int]) -> slice:
+        return slice(borders[seq], borders[seq] + lengths[seq])
+
+
+class _BlocksRoundedDown(_Chunks):
     """Fewer rows than the mask has columns, wherever a last block is filled in part."""
-    size, lengths = rest[0].shape[1], rest[4]
-    if any(length % size for length in lengths):
-        raise RuntimeError("shapes do not match")
-    return prefill(q, *rest)
+
+    def read(self, pool: Tensor, table: list[int], length: int, num_rows: int) -> Tensor:
+        return gather(pool, table[: length // pool.shape[1]], length)
+
+    def attend(self, q: Tensor, keys: Tensor, values: Tensor, num_rows: int, length: int) -> Tensor:
+        return attention(q, keys, values, self.mask(num_rows, length))
+
+
+class _HeadsFirst(_Chunks):
+    def attend(self, q: Tensor, keys: Tensor, values: Tensor, num_rows: int, length: int) -> Tensor:
+        turned = [one.transpose(0, 1) for one in (q, keys, values)]
+        return attention(turned[0], turned[1], turned[2], self.mask(num_rows, length)).transpose(0, 1)
+
+
+def _just_like(formula: Callable[..., Tensor]) -> Callable[[Args, Any, Any], bool]:
+    """Whether a wrong formula gives what came back, or raises with the same text.
+
+    Sizes that do not fit raise the same error for many mistakes: only the numbers in it tell them apart.
+    """
+
+    def matches(args: Args, want: Any, got: Any) -> bool:
+        try:
+            made = formula(*args)
+        except (RuntimeError, ValueError) as error:
+            return str(error) in str(got)
+        return isinstance(got, Tensor) and got.shape == made.shape and torch.allclose(got, made, atol=CLOSE)
+
+    return matches
+
+
+def _first_rows(q: Tensor, *rest: Any) -> Tensor:
+    return prefill(q, *rest)[: rest[3][1]]
 
 
 def _only_the_last_query(q: Tensor, *rest: Any) -> Tensor:
@@ -179,7 +215,25 @@ _WRONGS = (
     Wrong(
         "The number of blocks is rounded down: the tokens in a partly filled last block are missing, so that "
         "there are fewer keys than the mask has columns.",
-        _blocks_rounded_down,
+        matches=_just_like(_BlocksRoundedDown()),
+    ),
+    Wrong(
+        "A chunk's rows are counted by `context_lens`, which counts the cached tokens too: chunk s has only "
+        "the rows from `cu_seqlens_q[s]` to before `cu_seqlens_q[s + 1]`.",
+        matches=_just_like(_RowsOfContexts()),
+    ),
+    Wrong(
+        "Heads and tokens have changed places: `attention` takes q, k and v token first, as they are, and "
+        "its result is token first too.",
+        matches=_just_like(_HeadsFirst()),
+    ),
+    Wrong(
+        "The mask is None: `attention` wants one in each call, True where a query may see a key.",
+        matches=lambda args, want, got: "unary ~: 'NoneType'" in str(got),
+    ),
+    Wrong(
+        "Only the rows of the first chunk came back: fill `out`, and return it behind the loop.",
+        _first_rows,
     ),
     Wrong("A row does not see its own token.", _NotItself()),
     Wrong(

@@ -28,12 +28,25 @@ class CountingPlan:
         return self._num_calls
 
 
+class OneList:
+    """A caller that has one list of lengths, and changes it in place from step to step."""
+
+    def __init__(self, planned: Plan) -> None:
+        self._planned = planned
+        self._lens: list[int] = []
+
+    def __call__(self, context_lens: Sequence[int], split_size: int, num_threads: int) -> Any:
+        """What `planned` gives for these lengths, in the caller's own list."""
+        self._lens[:] = context_lens
+        return self._planned(self._lens, split_size, num_threads)
+
+
 def _session(make: Callable[[Plan], Callable[..., Any]]) -> Callable[..., Any]:
     """A formula: all plans of a session, and how often a plan was made."""
 
-    def formula(*asked: Asked) -> Any:
+    def formula(in_place: bool, *asked: Asked) -> Any:
         counting = CountingPlan()
-        planned = make(counting)
+        planned = OneList(make(counting)) if in_place else make(counting)
         return [planned(list(lens), *rest) for lens, *rest in asked], counting.num_calls()
 
     return formula
@@ -53,6 +66,20 @@ class _Keyed:
                 self._remembered.clear()
             self._remembered[key] = self._plan(*args)
         return self._remembered[key]
+
+
+class _OwnList:
+    """Remembers the lengths in the very list that it was given."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._key: Any = None
+        self._last: Any = None
+
+    def __call__(self, *args: Any) -> Any:
+        if args != self._key:
+            self._key, self._last = args, self._plan(*args)
+        return self._last
 
 
 def _keyed(key: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -119,6 +146,7 @@ _KEYS: tuple[tuple[str, Callable[..., Any]], ...] = (
 
 _WRONGS = (
     *(Wrong(message, formula) for message, key in _KEYS for formula in _keyed(key)),
+    Wrong("The key is the caller's own list: copy it, tuple(context_lens).", _session(_OwnList)),
     Wrong(
         "The plan is made anew in every call: each layer of a step asks for the same one.",
         _session(lambda plan: plan),
@@ -151,25 +179,28 @@ _WRONGS = (
 
 
 def _spelled(args: Args) -> str:
-    calls = ", ".join(f"planned({lens}, {size}, {threads})" for lens, size, threads in args)
-    return f"one after another: {calls}"[:200]
+    calls = ", ".join(f"planned({lens}, {size}, {threads})" for lens, size, threads in args[1:])
+    return f"one after another{', in one list' if args[0] else ''}: {calls}"[:200]
 
 
 def _shown(args: Args, want: Any, got: Any) -> str:
     if not isinstance(got, tuple):
         return f"{_spelled(args)} raised {got}"
-    for asked, one, other in zip(args, want[0], got[0], strict=True):
+    for asked, one, other in zip(args[1:], want[0], got[0], strict=True):
         if one != other:
-            return f"`planned({asked[0]}, {asked[1]}, {asked[2]})` gave {other}; the plan is {one}"
-    return f"`{_spelled(args)}` made {got[1]} plans; {want[1]} are needed"
+            same = " with the same list, changed in place," if args[0] else ""
+            return f"`planned({asked[0]}, {asked[1]}, {asked[2]})`{same} gave {other}; the plan is {one}"
+    return f"`{_spelled(args)}` made {got[1]} plans; needed: {want[1]}"
 
 
 def check_plan_once(t: Trial) -> None:
     """Exercise 7.6: a session of calls, as the layers of several steps make them."""
 
-    def call(*asked: Asked) -> Any:
+    def call(in_place: bool, *asked: Asked) -> Any:
         counting = t.executor.new("cblab.lab.labs.capstone.remembering:CountingPlan")
         planned = t.executor.new("PlanOnce", counting)
+        if in_place:
+            planned = t.executor.new("cblab.lab.labs.capstone.remembering:OneList", planned)
         plans = [t.executor.method(planned, "__call__", *one) for one in asked]
         return plans, t.executor.method(counting, "num_calls")
 
@@ -185,9 +216,9 @@ def check_plan_once(t: Trial) -> None:
             ([one + 1 for one in lens], 4, 2),
         ]
         chosen = [(lens, 4, 2), *rng.sample(others, 4), (lens, 4, 2)]
-        return tuple(one for one in chosen for _ in range(rng.randint(1, 3)))
+        return (rng.random() < 0.3, *(one for one in chosen for _ in range(rng.randint(1, 3))))
 
-    immediate: list[Args] = [
+    sessions: list[Args] = [
         (([5, 9], 4, 2), ([5, 9], 4, 2), ([5, 9], 4, 2)),
         (([5, 9], 4, 2), ([6, 10], 4, 2), ([6, 10], 4, 2)),
         (([5, 9], 4, 2), ([7, 9], 4, 2)),
@@ -196,4 +227,6 @@ def check_plan_once(t: Trial) -> None:
         (([5, 9], 4, 2), ([5, 9], 2, 2), ([5, 9], 2, 1)),
         (([5, 9], 4, 2), ([6, 10], 4, 2), ([5, 9], 4, 2)),
     ]
+    immediate: list[Args] = [(False, *one) for one in sessions]
+    immediate.append((True, ([5, 9], 4, 2), ([6, 10], 4, 2)))
     diagnose(t, call, t.cases(immediate, draw, 12), _session(PlanOnce), _WRONGS, show=_shown)

@@ -21,6 +21,25 @@ _WRONGS = (
         ),
     ),
     Wrong(
+        "A last block that is only partly filled counts too: round `least` up.",
+        lambda lengths, size, seats: (max(lengths) // size, sum(_blocks(lengths, size)[:seats])),
+    ),
+    Wrong(
+        "In `enough` the last blocks that are only partly filled are missing: round each request's up.",
+        lambda lengths, size, seats: (
+            _blocks(lengths, size)[0],
+            sum(sorted((one // size for one in lengths), reverse=True)[:seats]),
+        ),
+    ),
+    Wrong(
+        "`enough` leaves out the `max_num_seqs` shortest and adds up all the others: of a list that is "
+        "sorted upwards the longest are `[-max_num_seqs:]`.",
+        lambda lengths, size, seats: (
+            _blocks(lengths, size)[0],
+            sum(_blocks(lengths, size)[::-1][seats:]),
+        ),
+    ),
+    Wrong(
         "For `enough` the tokens were added up and rounded once: each request has a last block of its own.",
         lambda lengths, size, seats: (
             _blocks(lengths, size)[0],

@@ -1,7 +1,7 @@
 """Sixteen requests for the bundled model, and one run of them through an engine of given parts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter
@@ -97,6 +97,11 @@ def _model() -> Any:
     return load_model(asset_path(MODEL), dtype="float32")
 
 
+def num_parameters() -> int:
+    """How many weights the bundled model has."""
+    return sum(weight.numel() for weight in _model().parameters())
+
+
 def stored_merges() -> list[str | list[str]]:
     """The merges of the bundled model's tokenizer, as its file has them."""
     path = asset_path(MODEL) / "tokenizer.json"
@@ -148,8 +153,3 @@ def serve(
 
 def _greedy(num_new: int) -> SamplingParams:
     return SamplingParams(temperature=0.0, max_tokens=num_new, ignore_eos=True)
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle one of some numbers, the upper of two."""
-    return sorted(values)[len(values) // 2]

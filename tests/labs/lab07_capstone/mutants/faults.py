@@ -23,6 +23,37 @@ DIFFERENCE: list[Mutant] = [
         "compared only as far as both go",
     ),
     _difference("ties", "position < found[1]", "position <= found[1]", "the last came back"),
+    (
+        "ties by name",
+        code(
+            """
+            found = []
+            for name, tokens in want.items():
+                for position, (one, other) in enumerate(zip_longest(tokens, got[name])):
+                    if one != other:
+                        found.append((position, name))
+                        break
+            return min(found)[::-1] if found else None
+            """
+        ),
+        "the order of `want` is wanted",
+    ),
+    (
+        "by index",
+        code(
+            """
+            found = None
+            for name, tokens in want.items():
+                for position in range(len(tokens)):
+                    if tokens[position] != got[name][position]:
+                        if found is None or position < found[1]:
+                            found = name, position
+                        break
+            return found
+            """
+        ),
+        "Each position of `want` is looked up in `got`",
+    ),
     _difference("the latest", "position < found[1]", "position > found[1]", "differs *latest*"),
     (
         "the last position",
@@ -143,6 +174,7 @@ GUILTY: list[Mutant] = [
     _guilty(
         "all for none", "    return []", "    return names", "Where the run is right as it is, all parts"
     ),
+    _guilty("nothing kept", "if bench.agrees(names):", "if bench.agrees([]):", "the parts *kept*"),
     _guilty(
         "the innocent",
         "if bench.agrees([one",
@@ -185,6 +217,24 @@ GUILTY: list[Mutant] = [
         "return guilty or names",
         "return guilty[0] if guilty else names",
         "One name came back as a string",
+    ),
+    _guilty(
+        "stops at the first",
+        _HEALED,
+        "guilty = []\n"
+        "for name in names:\n"
+        "    if bench.agrees([one for one in names if one != name]):\n"
+        "        return [name]",
+        "The search stops at the first",
+    ),
+    _guilty(
+        "stops at the last",
+        _HEALED,
+        "guilty = []\n"
+        "for name in reversed(names):\n"
+        "    if bench.agrees([one for one in names if one != name]):\n"
+        "        return [name]",
+        "The search begins at the end",
     ),
     _guilty("a set", "return guilty or names", "return set(guilty or names)", "A set came back"),
     _guilty("reversed", "return guilty or names", "return (guilty or names)[::-1]", "in reverse order"),
@@ -241,6 +291,7 @@ PLAN: list[Mutant] = [
     _plan("lengths alone", "tuple(context_lens)", "The lengths are the whole key"),
     _plan("nothing", "1", "The first plan is kept for ever"),
     _plan("as found", "(len(context_lens), max(context_lens))", "as the defect had"),
+    _plan("the caller's list", "(context_lens, split_size, num_threads)", "The key is the caller's own list"),
     (
         "never remembered",
         code("return self.plan(context_lens, split_size, num_threads)"),

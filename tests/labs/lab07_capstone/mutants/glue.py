@@ -104,9 +104,55 @@ PREFILL: list[Mutant] = [
         "length // keys.shape[1]",
         "The number of blocks is rounded down",
     ),
+    _prefill(
+        "rows by the context",
+        _ROWS,
+        "rows = slice(cu_seqlens_q[seq], cu_seqlens_q[seq] + length)",
+        "A chunk's rows are counted by `context_lens`",
+    ),
+    _prefill(
+        "heads first",
+        _ATTENTION,
+        "turned = [one.transpose(0, 1) for one in (q[rows], k, v)]\n"
+        "    out[rows] = attention(*turned, mask).transpose(0, 1)",
+        "Heads and tokens have changed places",
+    ),
+    _prefill("mask None", _MASK, "mask = None", "The mask is None"),
+    _prefill(
+        "the first chunk's rows",
+        _ATTENTION,
+        "return attention(q[rows], k, v, mask)",
+        "Only the rows of the first chunk came back",
+    ),
 ]
 
 CHUNK: list[Mutant] = [
+    (
+        "one given up",
+        code(
+            """
+            if num_found * block_size >= num_new:
+                num_found -= 1
+            return num_found, num_new - num_found * block_size
+            """
+        ),
+        "More blocks are taken than lie within the chunk, and one",
+    ),
+    (
+        "held at one token",
+        code("return num_found, max(1, num_new - num_found * block_size)"),
+        "holding the tokens at 1",
+    ),
+    (
+        "a token twice",
+        code(
+            """
+            num_blocks = min(num_found, num_new // block_size)
+            return num_blocks, max(1, num_new - num_blocks * block_size)
+            """
+        ),
+        "A token is left to compute that the blocks hold",
+    ),
     (
         "all that was found",
         code("return num_found, num_new - num_found * block_size"),
@@ -199,6 +245,19 @@ def _pool(name: str, old: str, new: str, says: str) -> Mutant:
 _RETURN = "return blocks[0], sum(blocks[:max_num_seqs])"
 POOL: list[Mutant] = [
     _pool("rounded down", "math.ceil(length / block_size)", "length // block_size", "Rounded down"),
+    _pool("least rounded down", "return blocks[0]", "return max(lengths) // block_size", "round `least` up"),
+    _pool(
+        "enough rounded down",
+        "sum(blocks[:max_num_seqs])",
+        "sum(sorted((one // block_size for one in lengths), reverse=True)[:max_num_seqs])",
+        "In `enough` the last blocks",
+    ),
+    _pool(
+        "the others",
+        "sum(blocks[:max_num_seqs])",
+        "sum(math.ceil(one / block_size) for one in sorted(lengths)[max_num_seqs:])",
+        "`enough` leaves out the `max_num_seqs` shortest",
+    ),
     _pool(
         "rounded once",
         _RETURN,
