@@ -170,16 +170,22 @@ def _speeds(speeds: Mapping[str, Speed]) -> str:
                 f"<b>{_text(name)}</b>" if index == 0 else _text(name),
                 f'<div class="{"other" if index else "own"}">{bar}</div>',
                 f"{one.median:,.0f}",
-                f"{min(one.tokens_per_second):,.0f} to {max(one.tokens_per_second):,.0f}",
+                _range(one.tokens_per_second),
                 f"{one.median_s:.2f}",
                 f"{max(one.first_token_s):.2f}",
             ]
         )
     heads = ("", "", "tokens/s", "range", "first token, median s", "longest s")
     num_rounds = len(next(iter(speeds.values())).tokens_per_second)
-    measured = "Measured once" if num_rounds == 1 else f"The median of {num_rounds} rounds, by turns"
+    measured = (
+        "Measured once" if num_rounds == 1 else f"Medians of {num_rounds} rounds by turns, with their range"
+    )
     note = f"{measured}; all requests there at the beginning."
     return f'{_table(heads, rows, (2, 3, 4, 5), "speeds")}<p class="note">{note}</p>'
+
+
+def _range(values: Sequence[float]) -> str:
+    return "one run" if len(values) == 1 else f"{min(values):,.0f} to {max(values):,.0f}"
 
 
 def _figures(timeline: Picture | None, player: Player | None) -> list[str]:

@@ -100,7 +100,7 @@ def course(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     (source / f"{name}.ipynb").write_text(to_text(lab_and_solution(name)[1]), encoding="utf-8")
     made.nbgrader("generate_assignment")
     made.submit("solution", lean(lab_and_solution(name)[1]))  # nbval runs the whole of it
-    made.submit("untouched", release(name))
+    made.submit("untouched", lean(release(name)))
     for kind, answers in (("mutants", mutants(name)), ("alternatives", alternatives(name))):
         for index, carried in enumerate(rounds(answers, MOST_ROUNDS)):
             made.submit(f"{kind}-{index:02}", filled(name, carried), carried)

@@ -13,6 +13,7 @@ NAMES: dict[str, Any] = {"reference": "torch", "title": "Mine", "caption": "Look
 SPEEDS = {
     "my engine": Speed([90.0, 120.0, 130.0], [0.1, 0.3, 0.2]),
     "another <one>": Speed([60.0, 50.0, 70.0], [0.5]),
+    "asked once": Speed([30.0], [0.5]),
 }
 
 
@@ -31,7 +32,8 @@ def test_it_says_what_is_right_whose_it_is_and_how_fast() -> None:
         "<b>62</b><span>steps</span>",
         ">120<",
         ">90 to 130<",
-        "The median of 3 rounds",
+        "Medians of 3 rounds by turns, with their range",
+        ">one run<",
         "&lt;one&gt; goes alone",
         ">0.20<",
         ">0.30<",
