@@ -116,21 +116,10 @@ def engine_report(
         _speeds(speeds),
         *(f'<p class="note">{_text(note)}</p>' for note in notes),
         "<h2>What happened</h2>",
-        '<div class="facts">',
-        *(f"<div><b>{_text(value)}</b><span>{_text(label)}</span></div>" for label, value in facts.items()),
-        "</div>",
+        _facts(facts),
         *_figures(timeline, player),
         "<h2>What it said</h2>",
-        _table(
-            ("prompt and answer", "tokens"),
-            [
-                [
-                    f'{_text(one.prompt)}<span class="new">{_text(one.text)}</span>',
-                    "right" if one.is_right else '<span class="wrong">wrong</span>',
-                ]
-                for one in answers
-            ],
-        ),
+        _answers(answers),
     ]
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
@@ -186,6 +175,22 @@ def _speeds(speeds: Mapping[str, Speed]) -> str:
 
 def _range(values: Sequence[float]) -> str:
     return "one run" if len(values) == 1 else f"{min(values):,.0f} to {max(values):,.0f}"
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    tiles = (f"<div><b>{_text(value)}</b><span>{_text(label)}</span></div>" for label, value in facts.items())
+    return f'<div class="facts">{"".join(tiles)}</div>'
+
+
+def _answers(answers: Sequence[Answer]) -> str:
+    rows = [
+        [
+            f'{_text(one.prompt)}<span class="new">{_text(one.text)}</span>',
+            "right" if one.is_right else '<span class="wrong">wrong</span>',
+        ]
+        for one in answers
+    ]
+    return _table(("prompt and answer", "tokens"), rows)
 
 
 def _figures(timeline: Picture | None, player: Player | None) -> list[str]:
