@@ -68,19 +68,6 @@ def drawn(name: str) -> viz.Picture:
     return PICTURES[name]()
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that pictures are made of, instead of their images."""
-    seen: list[Figure] = []
-
-    def keep(cls: type[viz.Picture], figure: Figure, *, alt: str, caption: str) -> viz.Picture:
-        seen.append(figure)
-        return cls("", alt, caption)
-
-    monkeypatch.setattr(viz.Picture, "from_figure", classmethod(keep))
-    return seen
-
-
 def bars(axis: Axes) -> list[tuple[float, float, float, str]]:
     """(seat, first step, steps, colour) of each request's bar."""
     found = [patch for patch in axis.patches if isinstance(patch, Rectangle) and not patch.get_hatch()]

@@ -59,19 +59,6 @@ def drawn(name: str) -> viz.Picture:
     return PICTURES[name]()
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that pictures are made of, instead of their images."""
-    seen: list[Figure] = []
-
-    def keep(cls: type[viz.Picture], figure: Figure, *, alt: str, caption: str) -> viz.Picture:
-        seen.append(figure)
-        return cls("", alt, caption)
-
-    monkeypatch.setattr(viz.Picture, "from_figure", classmethod(keep))
-    return seen
-
-
 def texts(figure: Figure) -> list[str]:
     return [text.get_text() for axis in figure.axes for text in axis.texts]
 

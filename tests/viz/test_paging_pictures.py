@@ -53,19 +53,6 @@ def drawn(name: str) -> viz.Picture:
     return PICTURES[name]()
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that pictures are made of, instead of their images."""
-    seen: list[Figure] = []
-
-    def keep(cls: type[viz.Picture], figure: Figure, *, alt: str, caption: str) -> viz.Picture:
-        seen.append(figure)
-        return cls("", alt, caption)
-
-    monkeypatch.setattr(viz.Picture, "from_figure", classmethod(keep))
-    return seen
-
-
 @pytest.mark.parametrize("name", PICTURES)
 def test_is_an_image_with_alt_text_and_the_same_on_every_run(name: str) -> None:
     picture = drawn(name)
