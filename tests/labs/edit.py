@@ -1,10 +1,13 @@
-"""How a wrong answer is written down: as code, or as the solution with some of it changed."""
+"""How a wrong answer is written down: as code, or the solution with some of it changed; and what it hears."""
 
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
+from cblab.lab.local import LocalExecutor
 from cblab.lab.registry import lab_of
 from cblab.lab.solutions import solution_of
+from cblab.lab.trial import CheckFailed, Trial
 
 Mutant = tuple[str, tuple[str, ...], str]
 
@@ -30,3 +33,12 @@ def edited(exercise_id: str, *changes: tuple[str, str]) -> tuple[str, ...]:
 def code(text: str) -> tuple[str, ...]:
     """One blank, dedented."""
     return (textwrap.dedent(text).strip("\n"),)
+
+
+def verdict(variables: dict[str, object], script: Callable[[Trial], None]) -> str:
+    """The message that these variables get, "" for none."""
+    try:
+        script(Trial(LocalExecutor(variables, {}), "immediate", "seed"))
+    except CheckFailed as failure:
+        return str(failure)
+    return ""

@@ -1,7 +1,6 @@
 """The assessment's numbers: what is said of a wrong one never gives the right one away."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,20 +8,9 @@ import pytest
 from cblab.lab.exercise import Exercise
 from cblab.lab.labs.lab01_tokenization import EXERCISES
 from cblab.lab.labs.numbers import number
-from cblab.lab.local import LocalExecutor
-from cblab.lab.trial import CheckFailed, Trial
-from tests.labs.edit import solution
+from tests.labs.edit import solution, verdict
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
-
-
-def verdict(variables: dict[str, object], script: Callable[[Trial], None]) -> str:
-    """The message that these variables get, "" for none."""
-    try:
-        script(Trial(LocalExecutor(variables, {}), "immediate", "seed"))
-    except CheckFailed as failure:
-        return str(failure)
-    return ""
 
 
 @pytest.mark.parametrize("exercise", ASSESSMENT, ids=lambda exercise: exercise.id)

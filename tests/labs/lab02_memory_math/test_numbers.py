@@ -1,14 +1,11 @@
 """The assessment's numbers, the time that the lab takes, and the numbers that its prose says."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cblab.lab.exercise import Exercise
 from cblab.lab.labs.lab02_memory_math import EXERCISES
-from cblab.lab.local import LocalExecutor
-from cblab.lab.trial import CheckFailed, Trial
 from cblab.memory import (
     hardware,
     kv_cache_bytes,
@@ -22,18 +19,9 @@ from cblab.memory import (
     training_bytes,
 )
 from cblab.model.config import ModelConfig
-from tests.labs.edit import solution
+from tests.labs.edit import solution, verdict
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
-
-
-def verdict(variables: dict[str, object], script: Callable[[Trial], None]) -> str:
-    """The message that these variables get, "" for none."""
-    try:
-        script(Trial(LocalExecutor(variables, {}), "immediate", "seed"))
-    except CheckFailed as failure:
-        return str(failure)
-    return ""
 
 
 @pytest.mark.parametrize("exercise", ASSESSMENT, ids=lambda exercise: exercise.id)

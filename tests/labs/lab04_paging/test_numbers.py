@@ -1,30 +1,18 @@
 """Lab 4's numbers: those that its prose names, and what is said of a wrong one in the assessment."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cblab.lab.exercise import Exercise
 from cblab.lab.labs.lab04_paging import EXERCISES
-from cblab.lab.local import LocalExecutor
-from cblab.lab.trial import CheckFailed, Trial
 from cblab.memory.fragmentation import FirstFit, Paged, random_workload, simulate
-from tests.labs.edit import solution
+from tests.labs.edit import solution, verdict
 from tests.labs.submissions import ROOT
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
 SOURCE = (ROOT / "solutions" / "04_paging.py").read_text(encoding="utf-8")
-
-
-def verdict(variables: dict[str, object], script: Callable[[Trial], None]) -> str:
-    """The message that these variables get, "" for none."""
-    try:
-        script(Trial(LocalExecutor(variables, {}), "immediate", "seed"))
-    except CheckFailed as failure:
-        return str(failure)
-    return ""
 
 
 @pytest.mark.parametrize("exercise", ASSESSMENT, ids=lambda exercise: exercise.id)

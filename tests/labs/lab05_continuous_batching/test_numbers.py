@@ -15,20 +15,9 @@ from cblab.lab.labs.continuous_batching.scheduler import Scheduler
 from cblab.lab.labs.continuous_batching.table import check_token_table
 from cblab.lab.labs.continuous_batching.target import NUM_BLOCKS, STALL_TICKS, TTFT_TICKS, target_load
 from cblab.lab.labs.lab05_continuous_batching import EXERCISES
-from cblab.lab.local import LocalExecutor
-from cblab.lab.trial import CheckFailed, Trial
-from tests.labs.edit import solution
+from tests.labs.edit import solution, verdict
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables and exercise.id != "5.9"]
-
-
-def verdict(variables: dict[str, object], script: Callable[[Trial], None]) -> str:
-    """The message that these variables get, "" for none."""
-    try:
-        script(Trial(LocalExecutor(variables, {}), "immediate", "seed"))
-    except CheckFailed as failure:
-        return str(failure)
-    return ""
 
 
 @pytest.mark.parametrize("exercise", ASSESSMENT, ids=lambda exercise: exercise.id)

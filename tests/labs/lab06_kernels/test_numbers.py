@@ -1,7 +1,6 @@
 """Lab 6's numbers: those that its prose names, and what is said of a wrong one in the assessment."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,23 +16,12 @@ from cblab.lab.labs.kernels.measure import random_cache
 from cblab.lab.labs.kernels.numerics import decode_cost
 from cblab.lab.labs.lab06_kernels import EXERCISES
 from cblab.lab.labs.memory_math.live import LiveMemory, storage_key
-from cblab.lab.local import LocalExecutor
-from cblab.lab.trial import CheckFailed, Trial
-from tests.labs.edit import solution
+from tests.labs.edit import solution, verdict
 from tests.labs.lab06_kernels.cells import cell_with
 from tests.labs.submissions import ROOT
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
 SOURCE = (ROOT / "solutions" / "06_kernels.py").read_text(encoding="utf-8")
-
-
-def verdict(variables: dict[str, object], script: Callable[[Trial], None]) -> str:
-    """The message that these variables get, "" for none."""
-    try:
-        script(Trial(LocalExecutor(variables, {}), "immediate", "seed"))
-    except CheckFailed as failure:
-        return str(failure)
-    return ""
 
 
 @pytest.mark.parametrize("exercise", ASSESSMENT, ids=lambda exercise: exercise.id)

@@ -1,7 +1,6 @@
 """Lab 7's numbers: those that its prose names, and what is said of a wrong one in the assessment."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,22 +16,11 @@ from cblab.lab.labs.capstone.workload import NAMES, OWL, REQUESTS, SETTINGS, len
 from cblab.lab.labs.kernels.plug import plugged as plugged_kernel
 from cblab.lab.labs.kernels.threads import decode_in_threads, plan_shares
 from cblab.lab.labs.lab07_capstone import EXERCISES
-from cblab.lab.local import LocalExecutor
-from cblab.lab.trial import CheckFailed, Trial
 from cblab.tokenization import BPETokenizer
-from tests.labs.edit import solution
+from tests.labs.edit import solution, verdict
 
 ASSESSMENT = [exercise for exercise in EXERCISES if exercise.variables]
 NUM_BLOCKS = 36
-
-
-def verdict(variables: dict[str, object], script: Callable[[Trial], None]) -> str:
-    """The message that these variables get, "" for none."""
-    try:
-        script(Trial(LocalExecutor(variables, {}), "immediate", "seed"))
-    except CheckFailed as failure:
-        return str(failure)
-    return ""
 
 
 @pytest.fixture(scope="module")
