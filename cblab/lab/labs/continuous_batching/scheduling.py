@@ -7,15 +7,14 @@ from typing import Any
 
 from cblab.core.config import EngineConfig
 from cblab.core.engine import Engine
-from cblab.core.errors import ForwardPassError, IntegrityError
 from cblab.core.parts import Parts
 from cblab.core.sampling_params import SamplingParams
 from cblab.lab.labs.continuous_batching.plug import plugged, remote
 from cblab.lab.labs.continuous_batching.reference import admit
 from cblab.lab.labs.continuous_batching.scheduler import Plan, Scheduler
+from cblab.lab.labs.in_the_engine import told
 from cblab.lab.labs.paging.play import Call, Op, diagnose_play
 from cblab.lab.labs.random_model import random_model
-from cblab.lab.protocol import BlankError, StudentError
 from cblab.lab.trial import Trial
 
 _MOST_STEPS = 400  # several times as many as are needed
@@ -406,18 +405,9 @@ def check_in_the_engine(t: Trial) -> None:
     seed, num_blocks = f"{t.level}/{t.rng.random()}", t.rng.choice((10, 11, 12))
     expected = _engine(Parts(scheduler=plugged(Scheduler)), num_blocks)
     want = _serve(expected, seed)
-    try:
+    with told(t, f"In the engine, with {num_blocks} blocks"):
         engine = _engine(Parts(scheduler=remote(t, "Scheduler")), num_blocks)
         got = _serve(engine, seed)
-    except BlankError:
-        raise
-    except StudentError as error:
-        t.fail(f"In the engine, with {num_blocks} blocks: {error}")
-    except (ForwardPassError, IntegrityError, RuntimeError, ValueError) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, BlankError):
-            raise cause from None
-        t.fail(f"In the engine, with {num_blocks} blocks, a step broke: {cause}")
     wrong = [name for (name, one), (_, other) in zip(got, want, strict=True) if one != other]
     if wrong:
         t.fail(

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from cblab.core.config import EngineConfig
 from cblab.core.engine import Engine
-from cblab.core.errors import ForwardPassError, IntegrityError
 from cblab.core.parts import Parts
 from cblab.core.sampling_params import SamplingParams
+from cblab.lab.labs.in_the_engine import told
 from cblab.lab.labs.paging.plug import plugged, remote
 from cblab.lab.labs.paging.tables import BlockManager
 from cblab.lab.labs.random_model import random_model
-from cblab.lab.protocol import BlankError, StudentError
 from cblab.lab.trial import Trial
 
 if TYPE_CHECKING:
@@ -83,18 +82,9 @@ def check_in_the_engine(t: Trial) -> None:
     expected = _engine(Parts(block_manager=plugged(BlockManager)), num_blocks)
     want = _serve(expected, seed)
     where = f"In the engine, with {num_blocks} blocks"
-    try:
+    with told(t, where):
         engine = _engine(Parts(block_manager=remote(t, "BlockManager")), num_blocks)
         got = _serve(engine, seed)
-    except BlankError:
-        raise
-    except StudentError as error:
-        t.fail(f"{where}: {error}")
-    except (ForwardPassError, IntegrityError, RuntimeError, ValueError) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, BlankError):
-            raise cause from None
-        t.fail(f"{where}, a step broke: {cause}")
     _compare_answers(t, got, want, where)
     for name, what in (
         ("num_prefix_hit_tokens", "tokens found in the prefix cache"),
