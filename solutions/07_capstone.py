@@ -73,16 +73,21 @@ torch.set_num_threads(1)  # the model is so small that more threads would mostly
 # %% [markdown]
 # ## 1 · What you have
 #
-# `mine` fetches an answer from your own notebook of another lab. It is judged there and then, in a process of
-# its own, so this cell takes some seconds for each lab. It says whose each one is, and why where it is not
-# yours.
+# `mine` fetches answers from your own notebooks of other labs. They are judged there and then, in a process
+# of its own for each lab, two labs at a time, so this cell takes about a quarter of a minute. It says whose
+# each one is, and why where it is not yours.
 
 # %%
-(ByteLevelTokenizer,) = mine("01_tokenization", ("ByteLevelTokenizer",))
-attention, causal_mask = mine("03_kv_cache", ("attention", "causal_mask"))
-gather, BlockManager = mine("04_paging", ("gather", "BlockManager"))
-token_table, preempt, Scheduler = mine("05_continuous_batching", ("token_table", "preempt", "Scheduler"))
-plan_shares, decode_in_threads = mine("06_kernels", ("plan_shares", "decode_in_threads"))
+my = mine(
+    {
+        "01_tokenization": ["ByteLevelTokenizer"],
+        "03_kv_cache": ["attention", "causal_mask"],
+        "04_paging": ["gather", "BlockManager"],
+        "05_continuous_batching": ["token_table", "preempt", "Scheduler"],
+        "06_kernels": ["plan_shares", "decode_in_threads"],
+    }
+)
+attention, causal_mask, gather = my.attention, my.causal_mask, my.gather  # what your `prefill` will use
 
 # %% [markdown]
 # The load is sixteen requests, all there at the beginning. Six of them begin with the same long instruction,
@@ -95,7 +100,7 @@ theirs = transformers_run()
 print(f"{sum(map(len, theirs.tokens.values()))} tokens, {theirs.tokens_per_second:.0f} a second")
 
 # %%
-tokenizer = ByteLevelTokenizer(read_merges(stored_merges()))
+tokenizer = my.ByteLevelTokenizer(read_merges(stored_merges()))
 prompts = {name: tokenizer.encode(prompt) for name, (prompt, _) in REQUESTS.items()}
 for name, ids in prompts.items():
     start = REQUESTS[name][0]
@@ -116,9 +121,9 @@ try:
     serve(
         {
             "tokenizer": tokenizer,
-            "block manager": plugged_blocks(BlockManager),
-            "batch builder": plugged_table(token_table),
-            "scheduler": plugged_scheduler(Scheduler),
+            "block manager": plugged_blocks(my.BlockManager),
+            "batch builder": plugged_table(my.token_table),
+            "scheduler": plugged_scheduler(my.Scheduler),
         },
         num_blocks=36,
     )
@@ -195,10 +200,10 @@ def take_all(num_new, num_found, block_size):
     return num_found, num_new - num_found * block_size
 
 
-kit = {"tokenizer": tokenizer, "block manager": plugged_blocks(BlockManager)}
+kit = {"tokenizer": tokenizer, "block manager": plugged_blocks(my.BlockManager)}
 for num_blocks in (100, 36):
     try:
-        run = serve(kit | {"scheduler": with_prefixes(Scheduler, preempt, take_all)}, num_blocks)
+        run = serve(kit | {"scheduler": with_prefixes(my.Scheduler, my.preempt, take_all)}, num_blocks)
         print(f"{num_blocks} blocks: the right tokens: {run.tokens == theirs.tokens}")
     except ForwardPassError as error:
         print(f"{num_blocks} blocks: {error.__cause__}")
@@ -288,11 +293,11 @@ def my_parts() -> dict:
     """Your six parts, as the engine takes them."""
     return {
         "tokenizer": tokenizer,
-        "block manager": plugged_blocks(BlockManager),
-        "batch builder": plugged_table(token_table),
-        "scheduler": with_prefixes(Scheduler, preempt, rule),
+        "block manager": plugged_blocks(my.BlockManager),
+        "batch builder": plugged_table(my.token_table),
+        "scheduler": with_prefixes(my.Scheduler, my.preempt, rule),
         "prefill": plugged_prefill(own_prefill),
-        "decode": plugged_kernel(decode_in_threads, plan_shares),
+        "decode": plugged_kernel(my.decode_in_threads, my.plan_shares),
     }
 
 
@@ -508,7 +513,7 @@ plan_once = best("7.6")
 
 def mended_parts() -> dict:
     """The colleague's parts with your plan in the place of theirs."""
-    return colleagues_parts() | {"decode": plugged_kernel(decode_in_threads, plan_once(plan_shares))}
+    return colleagues_parts() | {"decode": plugged_kernel(my.decode_in_threads, plan_once(my.plan_shares))}
 
 
 mended = serve(mended_parts(), NUM_BLOCKS)
@@ -527,7 +532,7 @@ print("the first difference now:", differ(theirs.tokens, mended.tokens))
 # %% tags=["nbval-ignore-output"]
 def final_parts() -> dict:
     """Your six parts, with a plan a step."""
-    return my_parts() | {"decode": plugged_kernel(decode_in_threads, plan_once(plan_shares))}
+    return my_parts() | {"decode": plugged_kernel(my.decode_in_threads, plan_once(my.plan_shares))}
 
 
 fastest = {"attention_backend": "auto", "fused_ops": "auto"}
@@ -550,10 +555,10 @@ for name, runs in rounds.items():
 
 # %% tags=["nbval-ignore-output"]
 made = {
-    "tokenizer": {"ByteLevelTokenizer (1.5)": ByteLevelTokenizer},
-    "block manager, prefix cache": {"BlockManager (4.8)": BlockManager},
-    "batch builder": {"token_table (5.2)": token_table},
-    "scheduler": {"Scheduler (5.7)": Scheduler, "preempt (5.6)": preempt, "first_chunk (7.2)": rule},
+    "tokenizer": {"ByteLevelTokenizer (1.5)": my.ByteLevelTokenizer},
+    "block manager, prefix cache": {"BlockManager (4.8)": my.BlockManager},
+    "batch builder": {"token_table (5.2)": my.token_table},
+    "scheduler": {"Scheduler (5.7)": my.Scheduler, "preempt (5.6)": my.preempt, "first_chunk (7.2)": rule},
     "attention of prompts": {
         "attention (3.2)": attention,
         "causal_mask (3.4)": causal_mask,
@@ -561,8 +566,8 @@ made = {
         "prefill (7.1)": own_prefill,
     },
     "decode kernel": {
-        "decode_in_threads (6.7)": decode_in_threads,
-        "plan_shares (6.6)": plan_shares,
+        "decode_in_threads (6.7)": my.decode_in_threads,
+        "plan_shares (6.6)": my.plan_shares,
         "PlanOnce (7.6)": plan_once,
     },
 }

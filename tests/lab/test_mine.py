@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def write(labs: Path, **answers: str) -> None:
 
 def test_an_answer_that_passes_is_the_students_own(labs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(labs, ex_90_1=DOUBLE, ex_90_2=TOTAL)
-    own = mine("90_toy", "total", labs)
+    own = mine("90_toy", "total", folder=labs)
     assert own([1, 2]) == 6
     assert own.__globals__["double"].__code__.co_filename == "<90_toy.ipynb: exercise 90.1>"
     assert capsys.readouterr().out == (
@@ -54,14 +55,14 @@ def test_it_is_found_from_the_labs_their_folder_and_a_neighbours(labs: Path) -> 
     neighbour = labs / "91_other"
     neighbour.mkdir()
     for folder in (labs, labs / "90_toy", neighbour):
-        assert mine("90_toy", "double", folder).__module__ == "90_toy"
+        assert mine("90_toy", "double", folder=folder).__module__ == "90_toy"
 
 
 def test_what_it_uses_is_the_reference_where_that_is_not_done(
     labs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(labs, ex_90_1="def double(values):\n    return values", ex_90_2=TOTAL)
-    assert mine("90_toy", "total", labs)([1, 2]) == 6
+    assert mine("90_toy", "total", folder=labs)([1, 2]) == 6
     assert "yours, exercise 90.2 of 90_toy.ipynb, with the reference for 90.1" in capsys.readouterr().out
 
 
@@ -76,15 +77,44 @@ def test_several_symbols_come_from_one_process(
         return judge(submission, exercises, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sys.modules["cblab.lab.mine"], "judge", counting)
-    double, total = mine("90_toy", ("double", "total"), labs)
+    own = mine({"90_toy": ["double", "total"]}, folder=labs)
     assert judged == [["90.1", "90.2"]]
-    assert (double([1, 2]), total([1, 2])) == ([2, 4], 6)
-    assert double.__module__ == "90_toy"
+    assert (own.double([1, 2]), own.total([1, 2])) == ([2, 4], 6)
+    assert own.double.__module__ == "90_toy"
     assert capsys.readouterr().out == (
         "90_toy.ipynb: judging 90.1, 90.2 ...\n"
         "double: yours, exercise 90.1 of 90_toy.ipynb\n"
         "total: the reference (exercise 90.2 does not pass its check: `cblab check 90_toy/90_toy.ipynb` says "
         "more)\n"
+    )
+
+
+def test_two_labs_are_judged_at_a_time_and_told_in_the_order_asked_for(
+    labs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(labs, ex_90_1=DOUBLE)
+    paging = labs / "04_paging" / "04_paging.ipynb"
+    paging.parent.mkdir()
+    paging.write_text('{"cells": []}')
+    both_begun, toy_is_judged = Barrier(2, timeout=60), Event()
+
+    def together(submission: object, exercises: object, lab: Lab, **kwargs: Any) -> Any:
+        both_begun.wait()
+        if lab.name == "04_paging":
+            toy_is_judged.wait(60)
+            raise LabError("judged last")
+        verdicts = judge(submission, exercises, lab, **kwargs)  # type: ignore[arg-type]
+        toy_is_judged.set()
+        return verdicts
+
+    monkeypatch.setattr(sys.modules["cblab.lab.mine"], "judge", together)
+    own = mine({"04_paging": ["gather"], "90_toy": ["double"]}, folder=labs)
+    assert (own.gather.__module__, own.double.__module__) == ("cblab.lab.labs.paging.tensors", "90_toy")
+    assert capsys.readouterr().out == (
+        "04_paging.ipynb: judging 4.3 ...\n"
+        "90_toy.ipynb: judging 90.1 ...\n"
+        "gather: the reference (judged last)\n"
+        "double: yours, exercise 90.1 of 90_toy.ipynb\n"
     )
 
 
@@ -103,23 +133,30 @@ def test_otherwise_it_is_the_reference_and_says_why(
 ) -> None:
     if answer is not None:
         write(labs, ex_90_1=answer)
-    assert mine("90_toy", "double", labs).__module__ == "cblab.lab.labs.lab90_toy"
+    assert mine("90_toy", "double", folder=labs).__module__ == "cblab.lab.labs.lab90_toy"
     assert capsys.readouterr().out == f"90_toy.ipynb: judging 90.1 ...\ndouble: the reference ({why})\n"
 
 
 def test_without_a_notebook_it_is_the_reference(
     tmp_path: Path, toy: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert mine("90_toy", "double", tmp_path).__module__ == "cblab.lab.labs.lab90_toy"
+    assert mine("90_toy", "double", folder=tmp_path).__module__ == "cblab.lab.labs.lab90_toy"
     why = f"there is no notebook 90_toy.ipynb in the folder {tmp_path.name}, nor beside it"
     assert why in capsys.readouterr().out
 
 
+def test_a_file_that_is_no_notebook_is_told(labs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (labs / "90_toy" / "90_toy.ipynb").write_text("half of a not")
+    assert mine("90_toy", "double", folder=labs).__module__ == "cblab.lab.labs.lab90_toy"
+    assert "double: the reference" in (out := capsys.readouterr().out)
+    assert "is not a notebook" in out
+
+
 def test_what_the_course_does_not_have_is_named(labs: Path) -> None:
     with pytest.raises(LabError, match="no 'triple'; it has double, total, Counter"):
-        mine("90_toy", "triple", labs)
+        mine("90_toy", "triple", folder=labs)
     with pytest.raises(LabError, match="there is no lab 91_toy"):
-        mine("91_toy", "double", labs)
+        mine("91_toy", "double", folder=labs)
 
 
 def test_progress_counts_what_is_done_and_runs_no_blank(labs: Path, toy: Lab) -> None:
