@@ -17,6 +17,10 @@ x, [m, k]                     y, [m, n]
 (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008; the tile is theirs, for a
 matrix so narrow that nothing has to be blocked around it.) Threads share the panels.
 
+Weights are read from memory while a panel's first tile is computed, which then waits for memory; during the
+others memory would have nothing to do. So every tile also asks for its share of the next panel, a little at
+each k.
+
 A row of y is summed in the same order whatever the other rows are, so that its bits do not depend on them. A
 library's product is not like that: for another number of rows it picks another algorithm.
 """
@@ -31,8 +35,6 @@ from cblab.attention.numba.kernel import Kernel, integers
 from cblab.attention.numba.threads import share_of, workers
 from cblab.attention.numba.tiles import inlined
 from cblab.attention.numba.vector import LANES, behind, fma, load, pointer, prefetch, repeat, store
-
-_AHEAD = 64 * LANES  # how many numbers before their use weights are asked for: 4 KiB
 
 
 def pack(weight: Tensor) -> Tensor:
@@ -90,16 +92,20 @@ def _work(call, worker):
     bias, panels = pointer(call.bias, types.float32), pointer(call.panels, types.float32)
     num_rows, num_inner, width = call.num_rows, call.num_inner, call.num_panels * LANES
     sixes, fours = _cut(num_rows)
+    tiles = sixes + fours
+    # Numbers of the next panel that a tile asks for at each k: 16 by all tiles together, or none where there
+    # are so many tiles that waiting for the first does not count.
+    pace = -(-LANES // tiles) if tiles <= LANES else 0
     first, last = share_of(call.num_panels, worker, call.num_workers)
     for panel in range(first, last):
         weights, columns = behind(panels, panel * num_inner * LANES), panel * LANES
+        later, start = behind(weights, num_inner * LANES), load(bias, columns)
         for tile in range(sixes):
-            _tile_of_6(
-                x, tile * 6, num_rows - 1, num_inner, weights, load(bias, columns), out, columns, width
-            )
-        for tile in range(fours):
-            row = sixes * 6 + tile * 4
-            _tile_of_4(x, row, num_rows - 1, num_inner, weights, load(bias, columns), out, columns, width)
+            ahead = behind(later, tile * num_inner * pace)
+            _tile_of_6(x, tile * 6, num_rows - 1, num_inner, weights, ahead, pace, start, out, columns, width)
+        for tile in range(sixes, tiles):
+            row, ahead = sixes * 6 + (tile - sixes) * 4, behind(later, tile * num_inner * pace)
+            _tile_of_4(x, row, num_rows - 1, num_inner, weights, ahead, pace, start, out, columns, width)
 
 
 _multiply = Kernel("multiply", MultiplyCall, _work)
@@ -125,8 +131,11 @@ def _cut(num_rows):
 
 
 @inlined
-def _tile_of_6(x, row, last, num_inner, weights, bias, out, columns, width):
-    """Six rows of one panel; a row behind the last is the last once more, and written twice."""
+def _tile_of_6(x, row, last, num_inner, weights, ahead, pace, bias, out, columns, width):
+    """Six rows of one panel; a row behind the last is the last once more, and written twice.
+
+    From `ahead` on weights are asked for that will be needed later, at each k `pace` numbers further on.
+    """
     r0, r1, r2 = row, min(row + 1, last), min(row + 2, last)
     r3, r4, r5 = min(row + 3, last), min(row + 4, last), min(row + 5, last)
     x0, x1, x2 = behind(x, r0 * num_inner), behind(x, r1 * num_inner), behind(x, r2 * num_inner)
@@ -134,7 +143,7 @@ def _tile_of_6(x, row, last, num_inner, weights, bias, out, columns, width):
     a0 = a1 = a2 = a3 = a4 = a5 = bias
     for k in range(num_inner):
         w = load(weights, k * LANES)
-        prefetch(weights, k * LANES + _AHEAD)
+        prefetch(ahead, k * pace)
         a0 = fma(repeat(x0, k), w, a0)
         a1 = fma(repeat(x1, k), w, a1)
         a2 = fma(repeat(x2, k), w, a2)
@@ -150,7 +159,7 @@ def _tile_of_6(x, row, last, num_inner, weights, bias, out, columns, width):
 
 
 @inlined
-def _tile_of_4(x, row, last, num_inner, weights, bias, out, columns, width):
+def _tile_of_4(x, row, last, num_inner, weights, ahead, pace, bias, out, columns, width):
     """Like `_tile_of_6`, with four rows."""
     r0, r1, r2, r3 = row, min(row + 1, last), min(row + 2, last), min(row + 3, last)
     x0, x1, x2 = behind(x, r0 * num_inner), behind(x, r1 * num_inner), behind(x, r2 * num_inner)
@@ -158,7 +167,7 @@ def _tile_of_4(x, row, last, num_inner, weights, bias, out, columns, width):
     a0 = a1 = a2 = a3 = bias
     for k in range(num_inner):
         w = load(weights, k * LANES)
-        prefetch(weights, k * LANES + _AHEAD)
+        prefetch(ahead, k * pace)
         a0 = fma(repeat(x0, k), w, a0)
         a1 = fma(repeat(x1, k), w, a1)
         a2 = fma(repeat(x2, k), w, a2)
