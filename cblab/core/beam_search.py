@@ -324,7 +324,7 @@ def _compute_prompt(engine: "Engine", search: _Search) -> Tensor:
         logits = engine.runner.forward(engine.runner.build([row]), block_ops)
         block_ops = ()
     blocks.cache_blocks(name, tokens, len(tokens))
-    return logits
+    return logits.clone()  # the next prompt's pass may write over them
 
 
 def _compute_tokens(engine: "Engine", searches: Sequence[_Search]) -> Tensor:

@@ -26,6 +26,7 @@ from cblab.core.batch_builder import BatchRow, build_batch
 from cblab.core.block_manager import BlockManager
 from cblab.core.clock import Clock, WallClock
 from cblab.core.config import EngineConfig
+from cblab.core.cuda_graphs import DecodeGraphs
 from cblab.core.errors import ForwardPassError
 from cblab.core.intake import Arrival, Intake, OnToken, Prompt
 from cblab.core.integrity import check_engine
@@ -261,7 +262,7 @@ class Engine:
                     table = self.block_manager.block_table("warmup")
                     for tokens, computed in (([0] * num_tokens, 0), ([0], num_tokens)):
                         self.runner.forward(self.runner.build([BatchRow(tokens, computed, table, 1)]))
-                if self.runner.graphs is not None:
+                if isinstance(self.runner.graphs, DecodeGraphs):
                     self.runner.graphs.capture_all(_RECORDED_CONTEXT // self.config.block_size)
             finally:
                 self.block_manager.free("warmup")

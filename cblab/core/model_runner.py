@@ -13,13 +13,14 @@ from cblab.attention.dense import Attend
 from cblab.attention.layout import KVLayout
 from cblab.core.batch_builder import BatchRow
 from cblab.core.config import EngineConfig
-from cblab.core.cuda_graphs import make_decode_graphs
+from cblab.core.cuda_graphs import DecodeGraphs, make_decode_graphs
 from cblab.core.kv_storage import StorageDtype, bytes_per_block
 from cblab.core.paged_attend import PagedAttention
 from cblab.core.paged_cache import PagedKVCache
 from cblab.core.parts import BatchBuilderPart, Parts
 from cblab.core.plan import BlockOp
 from cblab.core.pool_size import free_memory_bytes, pool_size
+from cblab.core.recorded_decode import RecordedDecode, record_decodes
 from cblab.model.config import ModelConfig
 from cblab.model.decoder import Decoder
 from cblab.model.fused import TORCH_OPS
@@ -64,7 +65,10 @@ class ModelRunner:
         self.device = next(iter(model.parameters())).device
         self._build_batch = build_batch
         longest = min(config.max_model_len or math.inf, model.config.max_position_embeddings)
-        self.graphs = make_decode_graphs(
+        self.graphs: DecodeGraphs | RecordedDecode | None = None
+        if isinstance(self.model, Decoder):
+            self.graphs = record_decodes(self.model, cache, backend, self.ops, config.max_num_seqs)
+        self.graphs = self.graphs or make_decode_graphs(
             self._pass,
             model.config,
             backend,

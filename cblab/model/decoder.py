@@ -101,12 +101,23 @@ class Decoder(nn.Module):
         """Logits `[num_logits, vocab_size]` of the rows in `batch.logits_indices` (None: of every row)."""
         x = self.embed(batch)
         rope = None if self.rope is None else self.rope(batch, _compute_dtype(x))
-        delta = None
-        for layer in self.layers:
-            x, delta = layer(x, delta, rope, attend)
+        x, delta = self.run_layers(x, rope, attend)
         if batch.logits_indices is not None:
             x = x[batch.logits_indices]
             delta = None if delta is None else delta[batch.logits_indices]
+        return self.head(x, delta)
+
+    def run_layers(
+        self, x: Tensor, rope: tuple[Tensor, Tensor] | None, attend: Attend
+    ) -> tuple[Tensor, Tensor | None]:
+        """All layers, from the first hidden states to the last; see `DecoderLayer`."""
+        delta = None
+        for layer in self.layers:
+            x, delta = layer(x, delta, rope, attend)
+        return x, delta
+
+    def head(self, x: Tensor, delta: Tensor | None) -> Tensor:
+        """Logits, `[num_rows, vocab_size]`, of the last hidden states and what is to be added to them."""
         x, _ = norm_after_add(self.norm, x, delta)
         return F.linear(x, self.embed_tokens.weight) if self.lm_head is None else self.lm_head(x)
 

@@ -32,6 +32,7 @@ from numba import types
 from torch import Tensor
 
 from cblab.attention.numba.kernel import Kernel, integers
+from cblab.attention.numba.recording import new_floats
 from cblab.attention.numba.threads import share_of, workers
 from cblab.attention.numba.tiles import inlined
 from cblab.attention.numba.vector import LANES, behind, fma, load, pointer, prefetch, repeat, store
@@ -63,7 +64,7 @@ def multiply(x: Tensor, panels: Tensor, bias: Tensor) -> Tensor:
     if x.shape[1] != panels.shape[1]:
         raise ValueError(f"x is {list(x.shape)}, but the weights take rows of {panels.shape[1]} numbers")
     x = x.contiguous()
-    out = torch.empty((x.shape[0], bias.shape[0]), dtype=torch.float32)
+    out = new_floats((x.shape[0], bias.shape[0]))
     num_workers = workers()
     call = MultiplyCall(
         x.data_ptr(),

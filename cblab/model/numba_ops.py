@@ -9,11 +9,11 @@ import ctypes
 import math
 
 import numpy as np
-import torch
 from numba import types
 from torch import Tensor
 
 from cblab.attention.numba.kernel import Kernel, integers
+from cblab.attention.numba.recording import new_floats
 from cblab.attention.numba.threads import share_of, workers
 from cblab.attention.numba.tiles import inlined
 from cblab.attention.numba.vector import (
@@ -42,8 +42,8 @@ def add_rms_norm(x: Tensor, delta: Tensor | None, weight: Tensor, eps: float) ->
     """See `FusedOps`; x of more axes is normalized over the last one."""
     rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
     num_rows, size = rows.shape
-    normed = torch.empty(rows.shape, dtype=torch.float32)
-    total = rows if delta is None else torch.empty(rows.shape, dtype=torch.float32)
+    normed = new_floats(rows.shape)
+    total = rows if delta is None else new_floats(rows.shape)
     num_workers = _workers_for(rows.numel())
     call = NormCall(
         rows.data_ptr(),
@@ -84,7 +84,7 @@ def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def silu_and_mul(gate_up: Tensor) -> Tensor:
     """See `FusedOps`."""
     num_rows, size = gate_up.shape[0], gate_up.shape[1] // 2
-    out = torch.empty((num_rows, size), dtype=torch.float32)
+    out = new_floats((num_rows, size))
     num_workers = _workers_for(4 * out.numel())
     call = SiluCall(gate_up.data_ptr(), gate_up.stride(0), out.data_ptr(), num_rows, size, num_workers)
     _silu_and_mul(call, num_workers)
@@ -157,14 +157,14 @@ class RopeCall(ctypes.Structure):
 
     _fields_ = [
         *integers("x", "token_stride", "head_stride", "cos", "sin"),
-        *integers("num_tokens", "num_heads", "half", "num_workers"),
+        *integers("num_rows", "num_heads", "half", "num_workers"),
     ]
 
 
 @inlined
 def _rope_work(call, worker):
     half = call.half
-    first, last = share_of(call.num_tokens, worker, call.num_workers)
+    first, last = share_of(call.num_rows, worker, call.num_workers)
     for token in range(first, last):
         cos = behind(pointer(call.cos, types.float32), token * half)
         sin = behind(pointer(call.sin, types.float32), token * half)

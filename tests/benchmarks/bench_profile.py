@@ -1,46 +1,50 @@
 """Where the time of a run goes, by what is computed."""
 
+import ctypes
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from rich.table import Table
 
 from cblab.core import Engine, EngineConfig
 from cblab.memory import count_parameters
-from cblab.model import Decoder, load_model
+from cblab.model import load_model
 from tests.benchmarks.bound import Limits
 from tests.benchmarks.report import new_console, new_table
 from tests.benchmarks.sides.cblab_engine import make_engine, serve
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
-PRODUCTS, WRITING = "matrix products", "writing keys and values"
-PLAN, DECODE, PREFILL = "attention, planning a decode", "attention, decoding", "attention, prompts"
-OPS = {"add_rms_norm": "norms", "apply_rope": "positions", "silu_and_mul": "activations"}
+PRODUCTS = "matrix products"
+KERNELS = {
+    "multiply": PRODUCTS,
+    "decode": "attention, decoding",
+    "prefill": "attention, prompts",
+    "write": "writing keys and values",
+    "add_rms_norm": "norms",
+    "apply_rope": "positions",
+    "silu_and_mul": "activations",
+}
 
 
 @dataclass
 class Stopwatch:
-    """Seconds and calls by name, of functions that do not call one another."""
+    """Seconds and calls of kernels, by what they compute."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, on the clock."""
-
-        def timed(*args: Any) -> Any:
-            started = time.perf_counter()
-            result = function(*args)
-            self.seconds[name] += time.perf_counter() - started
-            self.calls[name] += 1
-            return result
-
-        return timed
+    def add(self, kernel: str, started: float) -> None:
+        """Count a call of a kernel that has just ended."""
+        name = KERNELS[kernel]
+        self.seconds[name] += time.perf_counter() - started
+        self.calls[name] += 1
 
 
 @pytest.mark.timeout(900)
@@ -51,8 +55,8 @@ def bench_where_the_time_goes(name: str, limits: Limits, results: Path, tmp_path
     serve(make_engine(model, EngineConfig()), workload.jobs[:4])  # kernels are compiled
     undisturbed = serve(make_engine(model, EngineConfig()), workload.jobs).seconds
     engine = make_engine(model, EngineConfig())
-    watch = put_on_the_clock(engine)
-    seconds = serve(engine, workload.jobs).seconds
+    with kernels_on_the_clock() as watch:
+        seconds = serve(engine, workload.jobs).seconds
     title = (
         f"{workload.describe()}\nattention: {engine.backend.name}, other operations: "
         f"{engine.runner.ops.name}; {seconds:.2f} s on the clock, {undisturbed:.2f} s without"
@@ -63,34 +67,28 @@ def bench_where_the_time_goes(name: str, limits: Limits, results: Path, tmp_path
     (results / f"profile-{workload.name}.txt").write_text(console.export_text())
 
 
-def put_on_the_clock(engine: Engine) -> Stopwatch:
-    """Put a stopwatch around what a forward pass computes with."""
-    watch, backend = Stopwatch(), engine.runner.backend
+@contextmanager
+def kernels_on_the_clock() -> Iterator[Stopwatch]:
+    """Put a stopwatch around every kernel; what was recorded to run as one call is run one by one."""
+    from cblab.attention.numba.kernel import Kernel
+    from cblab.attention.numba.recording import Recording
+    from cblab.attention.numba.threads import run
 
-    def plan_decode(*args: Any) -> Callable[..., Any]:
-        assert backend.plan_decode is not None
-        return watch.around(DECODE, watch.around(PLAN, backend.plan_decode)(*args))
+    watch, call_kernel = Stopwatch(), Kernel.__call__
 
-    planned: Any = None if backend.plan_decode is None else plan_decode
-    engine.runner.backend = replace(
-        backend,
-        decode=watch.around(DECODE, backend.decode),
-        prefill=watch.around(PREFILL, backend.prefill),
-        plan_decode=planned,
-        write=None if backend.write is None else watch.around(WRITING, backend.write),
-    )
-    engine.cache.write = watch.around(WRITING, engine.cache.write)  # type: ignore[method-assign]
-    timed: dict[str, Any] = {
-        name: watch.around(label, getattr(engine.runner.ops, name)) for name, label in OPS.items()
-    }
-    ops: Any = replace(engine.runner.ops, **timed)
-    assert isinstance(engine.runner.model, Decoder)
-    for module in engine.runner.model.modules():
-        if hasattr(module, "ops"):
-            module.ops = ops
-        if type(module).__name__.endswith("Linear"):  # torch's own, or one over packed weights
-            module.forward = watch.around(PRODUCTS, module.forward)
-    return watch
+    def timed_kernel(kernel: Kernel, *args: Any) -> None:
+        started = time.perf_counter()
+        call_kernel(kernel, *args)
+        watch.add(kernel.name, started)
+
+    def timed_recording(recording: Recording) -> None:
+        for one in recording.calls:
+            started = time.perf_counter()
+            run(one.address, ctypes.addressof(one.call), one.num_workers)
+            watch.add(one.kernel, started)
+
+    with patch.object(Kernel, "__call__", timed_kernel), patch.object(Recording, "run", timed_recording):
+        yield watch
 
 
 def time_table(title: str, engine: Engine, watch: Stopwatch, seconds: float) -> Table:

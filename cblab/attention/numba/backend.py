@@ -1,5 +1,6 @@
 """The kernels as an attention backend: what a call is told, and what goes to torch instead."""
 
+import ctypes
 import functools
 import logging
 
@@ -14,6 +15,7 @@ from cblab.attention.numba import prefill as prefilling
 from cblab.attention.numba.decode import DecodeCall
 from cblab.attention.numba.kernel import TYPES
 from cblab.attention.numba.prefill import PrefillCall
+from cblab.attention.numba.recording import new_floats
 from cblab.attention.numba.softmax import LOG2_E
 from cblab.attention.numba.threads import workers
 from cblab.attention.numba.vector import LANES
@@ -25,6 +27,9 @@ logger = logging.getLogger("cblab.attention")
 
 _COMPUTED_IN = (torch.float32, torch.bfloat16)
 _EVERYTHING = 1 << 30  # a window that nothing is outside of
+# Where in a decode's call that begins which all layers of a step have in common.
+_OF_STEP = DecodeCall.tables.offset
+_STEP_BYTES = ctypes.sizeof(DecodeCall) - _OF_STEP
 _WRITTEN_ALONE = 1 << 14  # numbers that one thread has written before another has been woken
 
 
@@ -49,7 +54,7 @@ class PlannedDecode:
         partial = rows * call.padded_dim if num_tasks > len(lengths) else 0
         scratch = decoding.scratch_size(spec.num_heads, spec.head_dim, call.padded_dim)
         self._floats = np.empty(2 * rows + partial + self._workers * scratch, np.float32)
-        self._counters = np.zeros(1 + len(lengths), np.int64)
+        self._counters = np.zeros(2 + len(lengths), np.int64)
         call.context_lens = _address(lengths)
         call.num_tasks = num_tasks
         is_enough = num_tasks >= 4 * self._workers or self._workers == 1
@@ -59,22 +64,28 @@ class PlannedDecode:
         call.sums = call.totals + 4 * rows
         call.scratch = call.sums + 4 * partial
         call.next_task = _address(self._counters)
-        call.finished = call.next_task + 8
+        call.num_done, call.finished = call.next_task + 8, call.next_task + 16
+        call.num_workers = self._workers
 
     def __call__(self, q: Tensor, kv: LayerKV) -> Tensor:
         """`[num_seqs, num_heads, head_dim]` to the same shape."""
         kv.require(KVLayout.HDN, "numba paged_decode")
         if not _supports(q, kv):
             return paged_decode_torch(q, kv, *self._tensors, self._spec)
-        out = torch.empty(q.shape, dtype=torch.float32)
+        out = new_floats(q.shape)
         if q.shape[0]:
             q = _dense_rows(q)
-            call = self._call
+            call = DecodeCall.from_buffer_copy(self._call)
             call.q, call.q_stride, call.out = q.data_ptr(), q.stride(0), out.data_ptr()
             _describe_pool(call, kv)
-            self._counters[0] = 0
             decoding.decode(call, self._workers, q.dtype, kv.keys.dtype)
         return out if out.dtype == q.dtype else out.to(q.dtype)
+
+    def tell(self, call: DecodeCall) -> None:
+        """Have a noted call of a layer do this; the layer's own tensors stay what they are."""
+        ctypes.memmove(
+            ctypes.addressof(call) + _OF_STEP, ctypes.addressof(self._call) + _OF_STEP, _STEP_BYTES
+        )
 
 
 def paged_decode(
@@ -134,7 +145,7 @@ def write_kv(kv: LayerKV, slot_mapping: Tensor, k: Tensor, v: Tensor) -> None:
         v=v.data_ptr(),
         v_stride=v.stride(0),
         slots=slots.data_ptr(),
-        num_tokens=num_tokens,
+        num_rows=num_tokens,
         num_workers=num_workers,
         num_kv_heads=num_kv_heads,
         head_dim=head_dim,

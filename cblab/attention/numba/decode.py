@@ -53,10 +53,14 @@ class DecodeCall(ctypes.Structure):
 
     A split is a task, cut into `num_parts` by its KV heads. Addresses of what tasks hand to each other: each
     task's and head's highest score, sum of weights, and weighted values (0 where each sequence has one
-    split); how many parts of a sequence are finished.
+    split); how many parts of a sequence are finished, and how many workers.
     """
 
-    _fields_ = [*ATTENTION, *integers("num_tasks", "num_parts", "highest", "totals", "sums", "finished")]
+    _fields_ = [
+        *ATTENTION,
+        *integers("num_tasks", "num_parts", "highest", "totals", "sums", "finished"),
+        *integers("num_workers", "num_done"),
+    ]
 
 
 class _Work(NamedTuple):
@@ -130,6 +134,9 @@ def _decode(call, worker, dtype, pool_dtype):
             finished[seq] = 0
             _merge(sizes, work, first_task, end_task, result)
         item = take(next_task)
+    num_done = pointer(call.num_done, types.int64)
+    if take(num_done) == call.num_workers - 1:  # all have seen that no task is left: ready for the next call
+        next_task[0] = num_done[0] = 0
 
 
 @inlined

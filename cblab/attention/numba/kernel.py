@@ -21,6 +21,7 @@ from llvmlite import binding
 from numba import carray, cfunc, types
 from numba.core.caching import FunctionCache
 
+from cblab.attention.numba.recording import Noted, active_recording
 from cblab.attention.numba.threads import run
 
 # What a dtype is inside a kernel: bfloat16 goes as its 16 bits.
@@ -62,10 +63,14 @@ class Kernel:
         self._compiled: dict[tuple[torch.dtype, ...], Any] = {}
 
     def __call__(self, call: ctypes.Structure, num_workers: int, *dtypes: torch.dtype) -> None:
-        """Do the work of a call."""
+        """Do the work of a call, or have the thread's recording note it."""
         if dtypes not in self._compiled:
             self._compiled[dtypes] = self._compile(dtypes)
-        run(self._compiled[dtypes].address, ctypes.addressof(call), num_workers)
+        address, recording = self._compiled[dtypes].address, active_recording()
+        if recording is None:
+            run(address, ctypes.addressof(call), num_workers)
+        else:
+            recording.calls.append(Noted(self.name, address, call, num_workers))
 
     def _compile(self, dtypes: tuple[torch.dtype, ...]) -> Any:
         numba_types = [TYPES[dtype] for dtype in dtypes]

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import numba
+import numpy as np
 import torch
 from llvmlite import ir
 from numba import cfunc, njit, prange, types
@@ -93,7 +94,26 @@ def _run_alone(kernel, call):
     _invoke(kernel, call, 0)
 
 
+def run_all(kernels: np.ndarray, calls: np.ndarray, num_workers: np.ndarray) -> None:
+    """Like `run` for one kernel after the other; int64 arrays of what `run` is given."""
+    if num_workers.max() == 1 or _is_threadsafe():
+        _run_all(kernels, calls, num_workers)
+    else:
+        with _one_at_a_time:
+            _run_all(kernels, calls, num_workers)
+
+
 @njit(parallel=True, nogil=True, cache=True)
 def _run(kernel, call, num_workers):
     for worker in prange(num_workers):
         _invoke(kernel, call, worker)
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def _run_all(kernels, calls, num_workers):
+    for i in range(len(kernels)):
+        if num_workers[i] == 1:
+            _invoke(kernels[i], calls[i], 0)
+        else:
+            for worker in prange(num_workers[i]):
+                _invoke(kernels[i], calls[i], worker)

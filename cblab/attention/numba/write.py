@@ -13,7 +13,7 @@ from cblab.attention.numba.vector import behind, number, pointer, put
 class WriteCall(ctypes.Structure):
     """What a write is told: addresses of what `LayerKV.write` gets, sizes, and how many threads share it."""
 
-    _fields_ = [*POOL, *integers("k", "k_stride", "v", "v_stride", "slots", "num_tokens", "num_workers")]
+    _fields_ = [*POOL, *integers("k", "k_stride", "v", "v_stride", "slots", "num_rows", "num_workers")]
 
 
 @inlined
@@ -24,8 +24,8 @@ def _write(call, worker, dtype, pool_dtype):
     keys, values = pointer(call.keys, pool_dtype), pointer(call.values, pool_dtype)
     key_scales = pointer(call.key_scales, types.float32)
     value_scales = pointer(call.value_scales, types.float32)
-    share = (call.num_tokens + call.num_workers - 1) // call.num_workers
-    for token in range(worker * share, min(worker * share + share, call.num_tokens)):
+    share = (call.num_rows + call.num_workers - 1) // call.num_workers
+    for token in range(worker * share, min(worker * share + share, call.num_rows)):
         block, offset = slots[token] // block_size, slots[token] % block_size
         k = behind(pointer(call.k, dtype), token * call.k_stride)
         v = behind(pointer(call.v, dtype), token * call.v_stride)
