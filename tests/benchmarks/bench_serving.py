@@ -17,7 +17,8 @@ from tests.benchmarks.sides.protocol import Job
 from tests.benchmarks.workloads import BACKENDS, THREADS, WORKLOADS, Workload
 
 ROUNDS, ROUNDS_IN_FULL = 2, 5
-MORE_ROUNDS = 2  # of the sides that take seconds: transformers takes many times as long
+MORE_ROUNDS = 2  # of the sides that take seconds: these take many times as long
+SLOW_SIDES = ("transformers", "cblab, torch")
 NUM_WARMUP_JOBS, WARMUP_TOKENS = 4, 4
 
 # Settings of transformers that did well on two cores; `make bench-full` looks for the fastest.
@@ -58,7 +59,7 @@ def measure(workload: Workload, specs: Sequence[SideSpec], limits: Limits, full:
         serving = {one.spec.name: partial(one.serve, workload.jobs) for one in running}
         runs = take_turns(serving, ROUNDS_IN_FULL if full else ROUNDS)
         if not full:
-            fast = {name: serve for name, serve in serving.items() if not name.startswith("transformers")}
+            fast = {name: serve for name, serve in serving.items() if not name.startswith(SLOW_SIDES)}
             for name, more in take_turns(fast, MORE_ROUNDS).items():
                 runs[name] += more
     judge = Judge(workload.checkpoint)
