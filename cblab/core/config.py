@@ -33,6 +33,9 @@ class EngineConfig:
         fused_ops: "auto", or the name of a table in `cblab.model.fused` for a `Decoder` to compute with.
         dtype: what the model computes in. "auto" takes a loaded model as it is; one that `LLM` loads is
             float32 on a CPU, where that is several times faster, and the checkpoint's own elsewhere.
+        enforce_eager: run each forward pass as its modules are written, one kernel at a time, so that hooks
+            and debuggers see it. Else decode steps are recorded where they can be: CUDA graphs on a GPU,
+            `RecordedDecode` on a CPU.
         async_scheduling: whether a step is planned and launched while the tokens of the one before are still
             on the device. `step` then returns what the step before has brought. None: where the model is on a
             GPU, unless there is a trace or an own scheduler or sampler, which need each step for itself.
@@ -56,6 +59,7 @@ class EngineConfig:
     attention_backend: str = "auto"
     fused_ops: str = "auto"
     dtype: str = "auto"
+    enforce_eager: bool = False
     async_scheduling: bool | None = None
     seed: int | None = None
 
@@ -78,6 +82,8 @@ class EngineConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if not isinstance(self.enforce_eager, bool):
+            raise ValueError(f"enforce_eager must be True or False, got {self.enforce_eager!r}")
         if self.async_scheduling is not None and not isinstance(self.async_scheduling, bool):
             raise ValueError(f"async_scheduling must be True, False or None, got {self.async_scheduling!r}")
         if not 0 < self.priority_aging_s < math.inf:

@@ -64,16 +64,22 @@ class ModelRunner:
         self.backend = backend
         self.device = next(iter(model.parameters())).device
         self._build_batch = build_batch
-        longest = min(config.max_model_len or math.inf, model.config.max_position_embeddings)
-        self.graphs: DecodeGraphs | RecordedDecode | None = None
-        if isinstance(self.model, Decoder):
-            self.graphs = record_decodes(self.model, cache, backend, self.ops, config.max_num_seqs)
-        self.graphs = self.graphs or make_decode_graphs(
+        self.graphs = None if config.enforce_eager else self._record(model.config, config)
+
+    def _record(
+        self, model_config: ModelConfig, config: EngineConfig
+    ) -> "DecodeGraphs | RecordedDecode | None":
+        """Decode steps that run as one, on a GPU or a CPU; None where neither can be."""
+        # A class of the reader's own may do anything in its `forward`.
+        if type(self.model) is Decoder and self.device.type == "cpu":
+            return record_decodes(self.model, self.cache, self.backend, self.ops, config.max_num_seqs)
+        longest = min(config.max_model_len or math.inf, model_config.max_position_embeddings)
+        return make_decode_graphs(
             self._pass,
-            model.config,
-            backend,
+            model_config,
+            self.backend,
             max_num_seqs=config.max_num_seqs,
-            max_blocks=min(math.ceil(longest / cache.block_size), cache.num_blocks),
+            max_blocks=min(math.ceil(longest / self.cache.block_size), self.cache.num_blocks),
             device=self.device,
         )
 

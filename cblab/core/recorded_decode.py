@@ -75,6 +75,8 @@ class RecordedDecode:
 
     def accepts(self, batch: RaggedBatch) -> bool:
         """Whether a batch is nothing but decodes, and fits."""
+        if batch.slot_mapping is None or batch.block_tables is None:
+            return False
         return batch.num_decodes == batch.num_seqs <= self._max_num_seqs
 
     @torch.inference_mode()

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from cblab.attention import RaggedBatch
 from cblab.attention.backends import get_backend
+from cblab.core import Engine, SamplingParams
 from cblab.core.batch_builder import BatchRow, build_batch
 from cblab.core.config import EngineConfig
 from cblab.core.model_runner import ModelRunner
@@ -184,11 +186,37 @@ def test_without_it_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.messages
 
 
-def test_a_runner_records_where_everything_is_a_kernel() -> None:
-    torch.manual_seed(0)
-    model = Decoder(CONFIG)
-    for name, kind in (("numba", RecordedDecode), ("torch", type(None))):
-        backend = get_backend(name, "cpu")
-        cache = PagedKVCache(CONFIG.attention_specs, 8, BLOCK_SIZE, layout=backend.layout)
-        runner = ModelRunner(model, cache, backend, build_batch, EngineConfig())
-        assert type(runner.graphs) is kind
+class OwnDecoder(Decoder):
+    """A reader's own, which may override anything."""
+
+
+@pytest.mark.parametrize(
+    ("model_class", "backend_name", "settings", "is_recorded"),
+    [
+        (Decoder, "numba", {}, True),
+        (Decoder, "torch", {}, False),
+        (Decoder, "numba", {"fused_ops": "torch"}, False),
+        (Decoder, "numba", {"enforce_eager": True}, False),
+        (OwnDecoder, "numba", {}, False),
+    ],
+)
+def test_a_runner_records_where_everything_is_a_kernel(
+    model_class: type[Decoder], backend_name: str, settings: dict[str, Any], is_recorded: bool
+) -> None:
+    backend = get_backend(backend_name, "cpu")
+    cache = PagedKVCache(CONFIG.attention_specs, 8, BLOCK_SIZE, layout=backend.layout)
+    runner = ModelRunner(model_class(CONFIG), cache, backend, build_batch, EngineConfig(**settings))
+    assert isinstance(runner.graphs, RecordedDecode) is is_recorded
+
+
+@pytest.mark.parametrize("enforce_eager", [False, True])
+def test_hooks_see_each_pass_where_that_is_asked_for(enforce_eager: bool) -> None:
+    seen: list[int] = []
+    engine = Engine(Decoder(CONFIG), config=EngineConfig(num_blocks=8, enforce_eager=enforce_eager))
+    layer = engine.runner.model.layers[0]  # type: ignore[attr-defined]
+    layer.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
+    engine.add_request([1, 2, 3], SamplingParams(temperature=0, max_tokens=4, ignore_eos=True))
+    while engine.has_unfinished:
+        engine.step()
+    # Recorded, the one decode that a hook sees is the recording of all 64 seats.
+    assert seen == ([3, 1, 1, 1] if enforce_eager else [3, 64])
