@@ -113,7 +113,7 @@ class _RecordedPass:
         attend = PagedAttention(cache, batch, NUMBA)
         self._recording = Recording()
         with self._recording.noting():
-            self._logits = model.head(*model.run_layers(self._x, self._turns, attend))
+            self._logits = model.logits_from(self._x, self._turns, attend)
         calls = [one.call for one in self._recording.calls]
         self._decodes = [one for one in calls if isinstance(one, DecodeCall)]
         self._of_rows = [one for one in calls if not isinstance(one, DecodeCall)]

@@ -99,25 +99,24 @@ class Decoder(nn.Module):
 
     def forward(self, batch: RaggedBatch, attend: Attend) -> Tensor:
         """Logits `[num_logits, vocab_size]` of the rows in `batch.logits_indices` (None: of every row)."""
-        x = self.embed(batch)
-        rope = None if self.rope is None else self.rope(batch, _compute_dtype(x))
-        x, delta = self.run_layers(x, rope, attend)
-        if batch.logits_indices is not None:
-            x = x[batch.logits_indices]
-            delta = None if delta is None else delta[batch.logits_indices]
-        return self.head(x, delta)
+        rope = None if self.rope is None else self.rope(batch, self._compute_dtype())
+        # Not through a variable, which would keep the first hidden states alive.
+        return self.logits_from(self.embed(batch), rope, attend, batch.logits_indices)
 
-    def run_layers(
-        self, x: Tensor, rope: tuple[Tensor, Tensor] | None, attend: Attend
-    ) -> tuple[Tensor, Tensor | None]:
-        """All layers, from the first hidden states to the last; see `DecoderLayer`."""
+    def logits_from(
+        self,
+        x: Tensor,
+        rope: tuple[Tensor, Tensor] | None,
+        attend: Attend,
+        logits_indices: Tensor | None = None,
+    ) -> Tensor:
+        """What `forward` does with the first hidden states, `[num_tokens, hidden_size]`."""
         delta = None
         for layer in self.layers:
             x, delta = layer(x, delta, rope, attend)
-        return x, delta
-
-    def head(self, x: Tensor, delta: Tensor | None) -> Tensor:
-        """Logits, `[num_rows, vocab_size]`, of the last hidden states and what is to be added to them."""
+        if logits_indices is not None:
+            x = x[logits_indices]
+            delta = None if delta is None else delta[logits_indices]
         x, _ = norm_after_add(self.norm, x, delta)
         return F.linear(x, self.embed_tokens.weight) if self.lm_head is None else self.lm_head(x)
 
@@ -127,6 +126,12 @@ class Decoder(nn.Module):
         if self.embed_positions is not None:
             x = x + self.embed_positions(batch.positions)
         return F.dropout(x, self.config.dropout, self.training) if self.config.dropout else x
+
+    def _compute_dtype(self) -> torch.dtype:
+        """What the projections compute in: under autocast narrower than the stream that they read."""
+        weight = self.embed_tokens.weight
+        device = weight.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -143,9 +148,3 @@ class Decoder(nn.Module):
                 parameter.normal_(0.0, std * narrower)
             elif name.endswith("bias"):
                 parameter.zero_()
-
-
-def _compute_dtype(x: Tensor) -> torch.dtype:
-    """What the projections compute in: under autocast narrower than the stream that they read."""
-    device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
