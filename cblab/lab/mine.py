@@ -97,9 +97,8 @@ def _fetched(wanted: Sequence[_Wanted]) -> dict[str, Any]:
                 )
         return found
     finally:
-        pool.shutdown(
-            wait=False, cancel_futures=True
-        )  # whoever interrupts the cell does not wait for the rest
+        # Whoever interrupts the cell does not wait for the rest.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _answers(wanted: _Wanted, judged: _Judged) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from cblab.attention.triton.launch import (
     product_dtype,
     require_gpu,
 )
-from cblab.attention.triton.pool import attend_to_tile, pool_rows
+from cblab.attention.triton.pool import attend_to_keys
 
 _MERGE_TILE = 16  # splits that are merged at once: a fixed number too
 
@@ -93,7 +93,7 @@ def paged_decode_triton(
         return paged_decode_torch(q, kv, block_tables, context_lens, spec)
     tiles = tiles or DecodeTiles.for_head_dim(spec.head_dim, q.dtype)
     num_seqs, num_heads, head_dim = q.shape
-    pool = pool_arguments(kv)
+    pool, sizes = pool_arguments(kv)
     num_splits = _num_splits(block_tables.shape[1] * kv.block_size, spec.sliding_window, tiles.split_size)
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     # One split needs no merging: it is the result.
@@ -101,11 +101,7 @@ def paged_decode_triton(
     if num_splits > 1:
         parts = out.new_empty((num_seqs, num_heads, num_splits, head_dim), dtype=torch.float32)
         lse = out.new_empty((num_seqs, num_heads, num_splits), dtype=torch.float32)
-    common: dict[str, Any] = {
-        "WINDOW": spec.sliding_window,
-        "SPLIT_SIZE": tiles.split_size,
-        "DIM_TILE": pool["DIM_TILE"],
-    }
+    common: dict[str, Any] = {"WINDOW": spec.sliding_window, "SPLIT_SIZE": tiles.split_size}
     group = spec.num_heads // spec.num_kv_heads
     _attend_to_split[(spec.num_kv_heads, num_splits, num_seqs)](
         q,
@@ -118,7 +114,9 @@ def paged_decode_triton(
         q.stride(1),
         block_tables.stride(0),
         num_splits,
-        **(pool | common),
+        pool,
+        sizes,
+        **common,
         GROUP=group,
         GROUP_TILE=max(triton.next_power_of_2(group), SMALLEST_TILE),
         TILE=tiles.tile,
@@ -135,6 +133,7 @@ def paged_decode_triton(
             num_splits,
             **common,
             HEAD_DIM=head_dim,
+            DIM_TILE=sizes.dim_tile,
             MERGE_TILE=_MERGE_TILE,
             num_warps=2,
         )
@@ -173,16 +172,8 @@ def _attend_to_split(
     stride_q_head,
     stride_table,
     num_splits,
-    keys,
-    values,
-    key_scales,
-    value_scales,
-    BLOCK_SIZE: tl.constexpr,
-    NUM_KV_HEADS: tl.constexpr,
-    TOKEN_ROWS: tl.constexpr,
-    HEAD_ROWS: tl.constexpr,
-    HEAD_DIM: tl.constexpr,
-    DIM_TILE: tl.constexpr,
+    pool,
+    POOL: tl.constexpr,
     WINDOW: tl.constexpr,
     SPLIT_SIZE: tl.constexpr,
     GROUP: tl.constexpr,
@@ -199,48 +190,17 @@ def _attend_to_split(
     if lse is not None and begin >= context_len:
         return  # and the merging kernel knows that nothing has been written
 
-    heads, dims, steps = tl.arange(0, GROUP_TILE), tl.arange(0, DIM_TILE), tl.arange(0, TILE)
-    is_dim = dims < HEAD_DIM
-    is_query = (heads < GROUP)[:, None] & is_dim[None, :]
+    heads, dims = tl.arange(0, GROUP_TILE), tl.arange(0, POOL.dim_tile)
+    is_query = (heads < GROUP)[:, None] & (dims < POOL.head_dim)[None, :]
     query_heads = kv_head * GROUP + heads
     queries = q + seq * stride_q_seq + query_heads[:, None] * stride_q_head + dims[None, :]
     query = tl.load(queries, mask=is_query, other=0.0).to(PRODUCT)
-
-    running_max = tl.full([GROUP_TILE], float("-inf"), tl.float32)
-    running_sum = tl.zeros([GROUP_TILE], tl.float32)
-    total = tl.zeros([GROUP_TILE, DIM_TILE], tl.float32)
-    for start in tl.range(tl.maximum(begin, first), end, TILE):
-        positions = start + steps
-        is_seen = positions < end
-        rows = pool_rows(
-            block_tables + seq * stride_table,
-            positions,
-            is_seen,
-            kv_head,
-            BLOCK_SIZE,
-            NUM_KV_HEADS,
-            TOKEN_ROWS,
-            HEAD_ROWS,
-        )
-        running_max, running_sum, total = attend_to_tile(
-            query,
-            (keys, values, key_scales, value_scales),
-            rows,
-            is_seen,
-            is_seen[None, :],
-            scale,
-            running_max,
-            running_sum,
-            total,
-            HEAD_DIM,
-            DIM_TILE,
-            PRODUCT,
-        )
-
-    # An empty context has no weight at all, and its result is 0.
-    out = total / tl.where(running_sum > 0, running_sum, 1.0)[:, None]
-    part = (seq * (NUM_KV_HEADS * GROUP) + query_heads) * num_splits + split
-    tl.store(parts + part[:, None] * HEAD_DIM + dims[None, :], out, mask=is_query)
+    table = block_tables + seq * stride_table
+    out, running_max, running_sum = attend_to_keys(
+        query, None, pool, table, kv_head, tl.maximum(begin, first), end, scale, POOL, None, TILE, PRODUCT
+    )
+    part = (seq * (POOL.num_kv_heads * GROUP) + query_heads) * num_splits + split
+    tl.store(parts + part[:, None] * POOL.head_dim + dims[None, :], out, mask=is_query)
     if lse is not None:
         tl.store(lse + part, running_max + tl.log2(running_sum), mask=heads < GROUP)
 

@@ -2,7 +2,7 @@
 
 import logging
 from functools import cache
-from typing import Any
+from typing import NamedTuple
 
 import torch
 import triton
@@ -35,17 +35,46 @@ def _warn_of(head_dim: int) -> None:
     )
 
 
-def pool_arguments(kv: LayerKV) -> dict[str, Any]:
-    """Return the arguments by which a kernel finds a token's key or value in a pool.
+class PoolTensors(NamedTuple):
+    """A layer's pool as a kernel gets it; there are scales for int8 alone."""
+
+    key_rows: Tensor  # not `values`: Triton's tuples have an attribute of that name
+    value_rows: Tensor
+    key_scales: Tensor | None
+    value_scales: Tensor | None
+
+
+class PoolSizes(NamedTuple):
+    """What is known of a pool when a kernel is compiled.
+
+    Attributes:
+        block_size: tokens of a block.
+        num_kv_heads: heads of keys and values.
+        token_rows: rows from one token of a block to the next; see `pool_arguments`.
+        head_rows: rows from one head to the next.
+        head_dim: numbers of a row.
+        dim_tile: the power of two in which a row is computed with.
+    """
+
+    block_size: int
+    num_kv_heads: int
+    token_rows: int
+    head_rows: int
+    head_dim: int
+    dim_tile: int
+
+
+def pool_arguments(kv: LayerKV) -> tuple[PoolTensors, PoolSizes]:
+    """Return what a kernel finds a token's key or value by.
 
     A pool is rows of `head_dim` numbers, one for each token and KV head; int8 has one scale for each row.
     Which row is a head's of a token differs between the layouts by two strides, both in rows:
 
     ```
-    row = block_id * block_size * num_kv_heads + offset * TOKEN_ROWS + kv_head * HEAD_ROWS
+    row = block_id * block_size * num_kv_heads + offset * token_rows + kv_head * head_rows
 
-    NHD    TOKEN_ROWS = num_kv_heads    HEAD_ROWS = 1
-    HND    TOKEN_ROWS = 1               HEAD_ROWS = block_size
+    NHD    token_rows = num_kv_heads    head_rows = 1
+    HND    token_rows = 1               head_rows = block_size
     ```
 
     Raises:
@@ -58,18 +87,14 @@ def pool_arguments(kv: LayerKV) -> dict[str, Any]:
     is_nhd = kv.layout is KVLayout.NHD
     _, *inner, head_dim = kv.values.shape
     block_size, num_kv_heads = inner if is_nhd else reversed(inner)
-    return {
-        "keys": kv.keys,
-        "values": kv.values,
-        "key_scales": kv.key_scales,
-        "value_scales": kv.value_scales,
-        "BLOCK_SIZE": block_size,
-        "NUM_KV_HEADS": num_kv_heads,
-        "TOKEN_ROWS": num_kv_heads if is_nhd else 1,
-        "HEAD_ROWS": 1 if is_nhd else block_size,
-        "HEAD_DIM": head_dim,
-        "DIM_TILE": max(triton.next_power_of_2(head_dim), SMALLEST_TILE),
-    }
+    return PoolTensors(kv.keys, kv.values, kv.key_scales, kv.value_scales), PoolSizes(
+        block_size,
+        num_kv_heads,
+        token_rows=num_kv_heads if is_nhd else 1,
+        head_rows=1 if is_nhd else block_size,
+        head_dim=head_dim,
+        dim_tile=max(triton.next_power_of_2(head_dim), SMALLEST_TILE),
+    )
 
 
 def is_interpreted() -> bool:

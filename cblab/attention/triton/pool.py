@@ -9,28 +9,20 @@ import triton.language as tl
 
 
 @triton.jit
-def pool_rows(
-    block_table,
-    positions,
-    is_seen,
-    kv_head,
-    BLOCK_SIZE: tl.constexpr,
-    NUM_KV_HEADS: tl.constexpr,
-    TOKEN_ROWS: tl.constexpr,
-    HEAD_ROWS: tl.constexpr,
-):
+def _pool_rows(block_table, positions, is_key, kv_head, POOL: tl.constexpr):
     """Rows of the pool that hold the tokens at `positions` of one sequence; see `pool_arguments`.
 
-    int64: a pool of more than 2^31 numbers is nothing special on a GPU. Where a token is not seen, the table
+    int64: a pool of more than 2^31 numbers is nothing special on a GPU. Where there is no key, the table
     is not read either, since behind a sequence's last block it may hold anything.
     """
-    block_ids = tl.load(block_table + positions // BLOCK_SIZE, mask=is_seen, other=0).to(tl.int64)
-    offsets = positions % BLOCK_SIZE
-    return block_ids * (BLOCK_SIZE * NUM_KV_HEADS) + offsets * TOKEN_ROWS + kv_head * HEAD_ROWS
+    block_ids = tl.load(block_table + positions // POOL.block_size, mask=is_key, other=0).to(tl.int64)
+    offsets = positions % POOL.block_size
+    first_rows = block_ids * (POOL.block_size * POOL.num_kv_heads)
+    return first_rows + offsets * POOL.token_rows + kv_head * POOL.head_rows
 
 
 @triton.jit
-def online_softmax_step(scores, is_seen, running_max, running_sum):
+def _online_softmax_step(scores, is_seen, running_max, running_sum):
     """Take a tile of scores into a running softmax (Milakov and Gimelshein, 2018).
 
     ```
@@ -53,40 +45,84 @@ def online_softmax_step(scores, is_seen, running_max, running_sum):
 
 
 @triton.jit
-def attend_to_tile(
-    query,  # [rows, DIM_TILE], in the dtype of the products
-    pool,  # keys, values and their scales, or None
+def _attend_to_tile(
+    query,  # [rows, dim_tile], in the dtype of the products
+    pool,  # see `PoolTensors`
     rows,  # of the pool, [tile]
     is_key,  # [tile], whether there is a key at all
     is_seen,  # [rows or 1, tile], by which query
     scale,
     running_max,
     running_sum,
-    total,  # [rows, DIM_TILE]
-    HEAD_DIM: tl.constexpr,
-    DIM_TILE: tl.constexpr,
+    total,  # [rows, dim_tile]
+    POOL: tl.constexpr,
     PRODUCT: tl.constexpr,
 ):
     """Take a tile of keys and values into the running softmax and the weighted sum; returns all three.
 
     What is no key is not loaded: it may be NaN, and no weight, not even 0, makes that harmless.
     """
-    keys, values, key_scales, value_scales = pool
-    dims = tl.arange(0, DIM_TILE)
-    is_dim = dims < HEAD_DIM
+    dims = tl.arange(0, POOL.dim_tile)
+    is_dim = dims < POOL.head_dim
     key = tl.load(
-        keys + rows[None, :] * HEAD_DIM + dims[:, None], mask=is_key[None, :] & is_dim[:, None], other=0.0
+        pool.key_rows + rows[None, :] * POOL.head_dim + dims[:, None],
+        mask=is_key[None, :] & is_dim[:, None],
+        other=0.0,
     )
     scores = tl.dot(query, key.to(PRODUCT), input_precision="ieee") * scale
-    if key_scales is not None:
-        scores *= tl.load(key_scales + rows, mask=is_key, other=0.0)[None, :]
-    weights, rescale, running_max, running_sum = online_softmax_step(
+    if pool.key_scales is not None:
+        scores *= tl.load(pool.key_scales + rows, mask=is_key, other=0.0)[None, :]
+    weights, rescale, running_max, running_sum = _online_softmax_step(
         scores, is_seen, running_max, running_sum
     )
     value = tl.load(
-        values + rows[:, None] * HEAD_DIM + dims[None, :], mask=is_key[:, None] & is_dim[None, :], other=0.0
+        pool.value_rows + rows[:, None] * POOL.head_dim + dims[None, :],
+        mask=is_key[:, None] & is_dim[None, :],
+        other=0.0,
     )
-    if value_scales is not None:
-        weights *= tl.load(value_scales + rows, mask=is_key, other=0.0)[None, :]
+    if pool.value_scales is not None:
+        weights *= tl.load(pool.value_scales + rows, mask=is_key, other=0.0)[None, :]
     total = tl.dot(weights.to(PRODUCT), value.to(PRODUCT), total * rescale[:, None], input_precision="ieee")
     return running_max, running_sum, total
+
+
+@triton.jit
+def attend_to_keys(
+    query,  # [rows, dim_tile], in the dtype of the products
+    query_positions,  # [rows]: a query sees nothing behind its own; None where it sees all of first to end
+    pool,  # see `PoolTensors`
+    block_table,  # of the sequence
+    kv_head,
+    first,
+    end,  # tokens `first` to `end` (excluded) are keys
+    scale,
+    POOL: tl.constexpr,
+    WINDOW: tl.constexpr,  # keys that a query with a position sees at most, or None
+    TILE: tl.constexpr,
+    PRODUCT: tl.constexpr,
+):
+    """Attention of some queries over the keys of one sequence and head, tile by tile.
+
+    Tiles begin at multiples of their size, wherever the keys begin: a query's result is the same to the last
+    bit, however its prompt is cut into chunks.
+
+    Returns:
+        the result, `[rows, dim_tile]`, 0 where a query has seen no key, and of each row the running softmax's
+        max and sum.
+    """
+    running_max = tl.full([query.shape[0]], float("-inf"), tl.float32)
+    running_sum = tl.zeros([query.shape[0]], tl.float32)
+    total = tl.zeros(query.shape, tl.float32)
+    for start in tl.range(first // TILE * TILE, end, TILE):
+        positions = start + tl.arange(0, TILE)
+        is_key = (positions >= first) & (positions < end)
+        is_seen = is_key[None, :]
+        if query_positions is not None:
+            is_seen &= positions[None, :] <= query_positions[:, None]
+            if WINDOW is not None:
+                is_seen &= positions[None, :] > query_positions[:, None] - WINDOW
+        rows = _pool_rows(block_table, positions, is_key, kv_head, POOL)
+        running_max, running_sum, total = _attend_to_tile(
+            query, pool, rows, is_key, is_seen, scale, running_max, running_sum, total, POOL, PRODUCT
+        )
+    return total / tl.where(running_sum > 0, running_sum, 1.0)[:, None], running_max, running_sum

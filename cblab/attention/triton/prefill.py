@@ -37,7 +37,7 @@ from cblab.attention.triton.launch import (
     product_dtype,
     require_gpu,
 )
-from cblab.attention.triton.pool import attend_to_tile, pool_rows
+from cblab.attention.triton.pool import attend_to_keys
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def paged_prefill_triton(
         q.stride(0),
         q.stride(1),
         block_tables.stride(0),
-        **pool_arguments(kv),
+        *pool_arguments(kv),
         WINDOW=spec.sliding_window,
         GROUP=spec.num_heads // spec.num_kv_heads,
         QUERY_TILE=tiles.queries,
@@ -144,16 +144,8 @@ def _attend(
     stride_q_token,
     stride_q_head,
     stride_table,
-    keys,
-    values,
-    key_scales,
-    value_scales,
-    BLOCK_SIZE: tl.constexpr,
-    NUM_KV_HEADS: tl.constexpr,
-    TOKEN_ROWS: tl.constexpr,
-    HEAD_ROWS: tl.constexpr,
-    HEAD_DIM: tl.constexpr,
-    DIM_TILE: tl.constexpr,
+    pool,
+    POOL: tl.constexpr,
     WINDOW: tl.constexpr,
     GROUP: tl.constexpr,
     QUERY_TILE: tl.constexpr,
@@ -174,54 +166,28 @@ def _attend(
     end_position = tl.minimum(first_position + QUERY_TILE, context_len)
     first_key = 0 if WINDOW is None else tl.maximum(first_position - WINDOW + 1, 0)
 
-    queries, dims, steps = tl.arange(0, QUERY_TILE), tl.arange(0, DIM_TILE), tl.arange(0, KEY_TILE)
+    queries, dims = tl.arange(0, QUERY_TILE), tl.arange(0, POOL.dim_tile)
     query_positions = first_position + queries
     rows_of_q = (first_row + queries).to(tl.int64)
-    is_dim = dims < HEAD_DIM
-    is_query = (query_positions < context_len)[:, None] & is_dim[None, :]
-    query = tl.load(
-        q + rows_of_q[:, None] * stride_q_token + head * stride_q_head + dims[None, :],
-        mask=is_query,
-        other=0.0,
-    ).to(PRODUCT)
-
-    kv_head = head // GROUP
-    running_max = tl.full([QUERY_TILE], float("-inf"), tl.float32)
-    running_sum = tl.zeros([QUERY_TILE], tl.float32)
-    total = tl.zeros([QUERY_TILE, DIM_TILE], tl.float32)
-    # Tiles of keys begin at multiples of their size, wherever the chunk begins: a query's result is the same
-    # to the last bit, however its prompt is cut into chunks.
-    for start in tl.range(first_key // KEY_TILE * KEY_TILE, end_position, KEY_TILE):
-        positions = start + steps
-        is_key = (positions >= first_key) & (positions < end_position)
-        rows = pool_rows(
-            block_tables + seq * stride_table,
-            positions,
-            is_key,
-            kv_head,
-            BLOCK_SIZE,
-            NUM_KV_HEADS,
-            TOKEN_ROWS,
-            HEAD_ROWS,
-        )
-        is_seen = positions[None, :] <= query_positions[:, None]
-        if WINDOW is not None:
-            is_seen &= positions[None, :] > query_positions[:, None] - WINDOW
-        running_max, running_sum, total = attend_to_tile(
-            query,
-            (keys, values, key_scales, value_scales),
-            rows,
-            is_key,
-            is_seen & is_key[None, :],
-            scale,
-            running_max,
-            running_sum,
-            total,
-            HEAD_DIM,
-            DIM_TILE,
-            PRODUCT,
-        )
-
-    result = total / tl.where(running_sum > 0, running_sum, 1.0)[:, None]
+    is_query = (query_positions < context_len)[:, None] & (dims < POOL.head_dim)[None, :]
+    places = q + rows_of_q[:, None] * stride_q_token + head * stride_q_head + dims[None, :]
+    query = tl.load(places, mask=is_query, other=0.0).to(PRODUCT)
+    table = block_tables + seq * stride_table
+    result, _, _ = attend_to_keys(
+        query,
+        query_positions,
+        pool,
+        table,
+        head // GROUP,
+        first_key,
+        end_position,
+        scale,
+        POOL,
+        WINDOW,
+        KEY_TILE,
+        PRODUCT,
+    )
     num_heads = tl.num_programs(1)
-    tl.store(out + (rows_of_q[:, None] * num_heads + head) * HEAD_DIM + dims[None, :], result, mask=is_query)
+    tl.store(
+        out + (rows_of_q[:, None] * num_heads + head) * POOL.head_dim + dims[None, :], result, mask=is_query
+    )

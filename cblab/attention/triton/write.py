@@ -19,7 +19,7 @@ def write_kv_triton(kv: LayerKV, slot_mapping: Tensor, k: Tensor, v: Tensor) -> 
     A slot below 0 is nobody's: the token pads the batch of a CUDA graph and is not stored.
     """
     require_gpu(k)
-    pool = pool_arguments(kv)
+    pool, sizes = pool_arguments(kv)
     _write[(slot_mapping.shape[0],)](
         slot_mapping,
         k,
@@ -28,8 +28,9 @@ def write_kv_triton(kv: LayerKV, slot_mapping: Tensor, k: Tensor, v: Tensor) -> 
         k.stride(1),
         v.stride(0),
         v.stride(1),
-        **pool,
-        HEAD_TILE=triton.next_power_of_2(pool["NUM_KV_HEADS"]),
+        pool,
+        sizes,
+        HEAD_TILE=triton.next_power_of_2(sizes.num_kv_heads),
         num_warps=4 if kv.keys.dtype == torch.int8 else 1,
     )
 
@@ -43,16 +44,8 @@ def _write(
     stride_k_head,
     stride_v_token,
     stride_v_head,
-    keys,
-    values,
-    key_scales,
-    value_scales,
-    BLOCK_SIZE: tl.constexpr,
-    NUM_KV_HEADS: tl.constexpr,
-    TOKEN_ROWS: tl.constexpr,
-    HEAD_ROWS: tl.constexpr,
-    HEAD_DIM: tl.constexpr,
-    DIM_TILE: tl.constexpr,
+    pool,
+    POOL: tl.constexpr,
     HEAD_TILE: tl.constexpr,
 ):
     """One token: all its heads."""
@@ -60,25 +53,27 @@ def _write(
     slot = tl.load(slot_mapping + token)
     if slot < 0:
         return
-    heads, dims = tl.arange(0, HEAD_TILE), tl.arange(0, DIM_TILE)
+    heads, dims = tl.arange(0, HEAD_TILE), tl.arange(0, POOL.dim_tile)
     rows = (
-        slot // BLOCK_SIZE * (BLOCK_SIZE * NUM_KV_HEADS) + slot % BLOCK_SIZE * TOKEN_ROWS + heads * HEAD_ROWS
+        slot // POOL.block_size * (POOL.block_size * POOL.num_kv_heads)
+        + slot % POOL.block_size * POOL.token_rows
+        + heads * POOL.head_rows
     )
-    is_head = heads < NUM_KV_HEADS
-    is_number = is_head[:, None] & (dims < HEAD_DIM)[None, :]
+    is_head = heads < POOL.num_kv_heads
+    is_number = is_head[:, None] & (dims < POOL.head_dim)[None, :]
     new_key = tl.load(
         k + token * stride_k_token + heads[:, None] * stride_k_head + dims[None, :], mask=is_number, other=0.0
     )
     new_value = tl.load(
         v + token * stride_v_token + heads[:, None] * stride_v_head + dims[None, :], mask=is_number, other=0.0
     )
-    if key_scales is not None:
+    if pool.key_scales is not None:
         new_key, scales = _quantize(new_key)
-        tl.store(key_scales + rows, scales, mask=is_head)
+        tl.store(pool.key_scales + rows, scales, mask=is_head)
         new_value, scales = _quantize(new_value)
-        tl.store(value_scales + rows, scales, mask=is_head)
-    tl.store(keys + rows[:, None] * HEAD_DIM + dims[None, :], new_key, mask=is_number)
-    tl.store(values + rows[:, None] * HEAD_DIM + dims[None, :], new_value, mask=is_number)
+        tl.store(pool.value_scales + rows, scales, mask=is_head)
+    tl.store(pool.key_rows + rows[:, None] * POOL.head_dim + dims[None, :], new_key, mask=is_number)
+    tl.store(pool.value_rows + rows[:, None] * POOL.head_dim + dims[None, :], new_value, mask=is_number)
 
 
 @triton.jit
