@@ -44,6 +44,7 @@ from cblab.core.stats import EngineCounters, EngineStats
 from cblab.core.step import NOT_PLANNED, Sampled, Step, goes_on_unseen
 from cblab.core.trace import Trace
 from cblab.core.transfers import to_device
+from cblab.openmp import release_threads
 from cblab.tokenization import Tokenizer
 
 logger = logging.getLogger("cblab.engine")
@@ -115,6 +116,7 @@ class Engine:
         self._ended: dict[str, str] = {}  # since the last step's record, with reasons
         if trace is not None:
             self.block_manager.on_event = trace.add_block_event
+        release_threads()  # loading a model takes them
         logger.info(
             "%d blocks of %d tokens, attention: %s, other operations: %s",
             num_blocks,
@@ -200,6 +202,8 @@ class Engine:
                 return self._step()
             finally:
                 self._stepper = None
+                if not self.requests:  # the next one may come in another thread
+                    release_threads()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -222,6 +226,7 @@ class Engine:
             finally:
                 if self.trace is not None:
                     self.block_manager.on_event = self.trace.add_block_event
+                release_threads()
 
     def stats(self) -> EngineStats:
         """Return the counts and times since the engine was made, and how full it is now."""

@@ -1,9 +1,7 @@
 """Threads for the kernels: torch's own, so that not two pools of threads fight for the cores."""
 
-import ctypes
 import functools
 import threading
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -11,6 +9,8 @@ import torch
 from llvmlite import ir
 from numba import cfunc, njit, prange, types
 from numba.extending import intrinsic
+
+from cblab import openmp
 
 
 def _share_torchs_pool() -> None:
@@ -21,8 +21,7 @@ def _share_torchs_pool() -> None:
     asks for the system's library by another name than torch's, so that both are loaded; but its functions are
     looked for among global symbols first.
     """
-    for library in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*"):
-        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    openmp.libraries()
     # Numba begins by setting the library's number of threads to its own, and so torch's.
     torchs = torch.get_num_threads()
     numba.get_num_threads()
