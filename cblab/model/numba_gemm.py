@@ -15,7 +15,8 @@ x, [m, k]                     y, [m, n]
 ```
 
 (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008; the tile is theirs, for a
-matrix so narrow that nothing has to be blocked around it.) Threads share the panels.
+matrix so narrow that little has to be blocked around it: rows of x are taken 48 at a time.) Threads share the
+panels.
 
 Weights are read from memory while a panel's first tile is computed, which then waits for memory; during the
 others memory would have nothing to do. So every tile also asks for its share of the next panel, a little at
@@ -34,8 +35,10 @@ from torch import Tensor
 from cblab.attention.numba.kernel import Kernel, integers
 from cblab.attention.numba.recording import new_floats
 from cblab.attention.numba.threads import share_of, workers
-from cblab.attention.numba.tiles import inlined
+from cblab.attention.numba.tiles import inlined, leaf
 from cblab.attention.numba.vector import LANES, behind, fma, load, pointer, prefetch, repeat, store
+
+_ROWS = 48  # of x that are multiplied by all panels before the next
 
 
 def pack(weight: Tensor) -> Tensor:
@@ -88,28 +91,35 @@ class MultiplyCall(ctypes.Structure):
 
 @inlined
 def _work(call, worker):
-    """Compute this worker's panels."""
+    """Compute this worker's panels, a few rows at a time: as many as stay near while the panels go by."""
     x, out = pointer(call.x, types.float32), pointer(call.out, types.float32)
     bias, panels = pointer(call.bias, types.float32), pointer(call.panels, types.float32)
-    num_rows, num_inner, width = call.num_rows, call.num_inner, call.num_panels * LANES
-    sixes, fours = _cut(num_rows)
-    tiles = sixes + fours
-    # Numbers of the next panel that a tile asks for at each k: 16 by all tiles together, or none where there
-    # are so many tiles that waiting for the first does not count.
-    pace = -(-LANES // tiles) if tiles <= LANES else 0
+    num_inner, width = call.num_inner, call.num_panels * LANES
     first, last = share_of(call.num_panels, worker, call.num_workers)
+    for row in range(0, call.num_rows, _ROWS):
+        num_rows = min(_ROWS, call.num_rows - row)
+        x_rows, out_rows = behind(x, row * num_inner), behind(out, row * width)
+        _multiply_rows(x_rows, num_rows, num_inner, panels, first, last, bias, out_rows, width)
+
+
+_multiply = Kernel("multiply", MultiplyCall, _work)
+
+
+@leaf
+def _multiply_rows(x, num_rows, num_inner, panels, first, last, bias, out, width):
+    """At most `_ROWS` rows by the panels first to last (excluded)."""
+    sixes, fours = _cut(num_rows)
+    # Numbers of the next panel that a tile asks for at each k: 16 by all tiles together.
+    pace = -(-LANES // (sixes + fours))
     for panel in range(first, last):
         weights, columns = behind(panels, panel * num_inner * LANES), panel * LANES
         later, start = behind(weights, num_inner * LANES), load(bias, columns)
         for tile in range(sixes):
             ahead = behind(later, tile * num_inner * pace)
             _tile_of_6(x, tile * 6, num_rows - 1, num_inner, weights, ahead, pace, start, out, columns, width)
-        for tile in range(sixes, tiles):
+        for tile in range(sixes, sixes + fours):
             row, ahead = sixes * 6 + (tile - sixes) * 4, behind(later, tile * num_inner * pace)
             _tile_of_4(x, row, num_rows - 1, num_inner, weights, ahead, pace, start, out, columns, width)
-
-
-_multiply = Kernel("multiply", MultiplyCall, _work)
 
 
 @inlined
