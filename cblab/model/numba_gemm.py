@@ -36,7 +36,17 @@ from cblab.attention.numba.kernel import Kernel, integers
 from cblab.attention.numba.recording import new_floats
 from cblab.attention.numba.threads import share_of, workers
 from cblab.attention.numba.tiles import inlined, leaf
-from cblab.attention.numba.vector import LANES, behind, fma, load, pointer, prefetch, repeat, store
+from cblab.attention.numba.vector import (
+    LANES,
+    behind,
+    fma_rows,
+    load,
+    pointer,
+    prefetch,
+    repeat_row,
+    rows_at,
+    store_rows,
+)
 
 _ROWS = 48  # of x that are multiplied by all panels before the next
 
@@ -108,82 +118,35 @@ _multiply = Kernel("multiply", MultiplyCall, _work)
 @leaf
 def _multiply_rows(x, num_rows, num_inner, panels, first, last, bias, out, width):
     """At most `_ROWS` rows by the panels first to last (excluded)."""
-    sixes, fours = _cut(num_rows)
     # Numbers of the next panel that a tile asks for at each k: 16 by all tiles together.
-    pace = -(-LANES // (sixes + fours))
+    pace = -(-LANES // (-(-num_rows // 6)))
     for panel in range(first, last):
         weights, columns = behind(panels, panel * num_inner * LANES), panel * LANES
-        later, start = behind(weights, num_inner * LANES), load(bias, columns)
-        for tile in range(sixes):
-            ahead = behind(later, tile * num_inner * pace)
-            _tile_of_6(x, tile * 6, num_rows - 1, num_inner, weights, ahead, pace, start, out, columns, width)
-        for tile in range(sixes, sixes + fours):
-            row, ahead = sixes * 6 + (tile - sixes) * 4, behind(later, tile * num_inner * pace)
-            _tile_of_4(x, row, num_rows - 1, num_inner, weights, ahead, pace, start, out, columns, width)
+        ahead, start = behind(weights, num_inner * LANES), load(bias, columns)
+        row, rest = 0, num_rows
+        while rest > 8 or rest == 6:
+            _tile(x, row, 6, num_inner, weights, ahead, pace, start, out, columns, width)
+            ahead, row, rest = behind(ahead, num_inner * pace), row + 6, rest - 6
+        if rest > 6:  # 4 and 3, or 4 and 4, which takes less time than 6 and 1, or 6 and 2
+            _tile(x, row, 4, num_inner, weights, ahead, pace, start, out, columns, width)
+            ahead, row, rest = behind(ahead, num_inner * pace), row + 4, rest - 4
+        if rest == 5:
+            _tile(x, row, 5, num_inner, weights, ahead, pace, start, out, columns, width)
+        elif rest == 4:
+            _tile(x, row, 4, num_inner, weights, ahead, pace, start, out, columns, width)
+        elif rest == 3:
+            _tile(x, row, 3, num_inner, weights, ahead, pace, start, out, columns, width)
+        elif rest == 2:
+            _tile(x, row, 2, num_inner, weights, ahead, pace, start, out, columns, width)
+        elif rest == 1:
+            _tile(x, row, 1, num_inner, weights, ahead, pace, start, out, columns, width)
 
 
 @inlined
-def _cut(num_rows):
-    """How many tiles of 6 and of 4 rows cover `num_rows`, at most one row too many where there are over 2.
-
-    ```
-    rows      1  2  3  4  5  6  7    8    9    10   11   12  13     14
-    tiles     4  4  4  4  6  6  4+4  4+4  6+4  6+4  6+6  6+6 6+4+4  6+4+4
-    ```
-    """
-    whole, rest = num_rows // 6, num_rows % 6
-    if rest == 5:
-        return whole + 1, 0
-    if rest == 0:
-        return whole, 0
-    if rest <= 2 and whole > 0:
-        return whole - 1, 2
-    return whole, 1
-
-
-@inlined
-def _tile_of_6(x, row, last, num_inner, weights, ahead, pace, bias, out, columns, width):
-    """Six rows of one panel; a row behind the last is the last once more, and written twice.
-
-    From `ahead` on weights are asked for that will be needed later, at each k `pace` numbers further on.
-    """
-    r0, r1, r2 = row, min(row + 1, last), min(row + 2, last)
-    r3, r4, r5 = min(row + 3, last), min(row + 4, last), min(row + 5, last)
-    x0, x1, x2 = behind(x, r0 * num_inner), behind(x, r1 * num_inner), behind(x, r2 * num_inner)
-    x3, x4, x5 = behind(x, r3 * num_inner), behind(x, r4 * num_inner), behind(x, r5 * num_inner)
-    a0 = a1 = a2 = a3 = a4 = a5 = bias
+def _tile(x, row, count, num_inner, weights, ahead, pace, bias, out, columns, width):
+    """`count` rows of one panel. Weights that are needed later are asked for: `pace` numbers at each k."""
+    factors, sums = rows_at(behind(x, row * num_inner), num_inner, count), repeat_row(bias, count)
     for k in range(num_inner):
-        w = load(weights, k * LANES)
         prefetch(ahead, k * pace)
-        a0 = fma(repeat(x0, k), w, a0)
-        a1 = fma(repeat(x1, k), w, a1)
-        a2 = fma(repeat(x2, k), w, a2)
-        a3 = fma(repeat(x3, k), w, a3)
-        a4 = fma(repeat(x4, k), w, a4)
-        a5 = fma(repeat(x5, k), w, a5)
-    store(out, r0 * width + columns, a0)
-    store(out, r1 * width + columns, a1)
-    store(out, r2 * width + columns, a2)
-    store(out, r3 * width + columns, a3)
-    store(out, r4 * width + columns, a4)
-    store(out, r5 * width + columns, a5)
-
-
-@inlined
-def _tile_of_4(x, row, last, num_inner, weights, ahead, pace, bias, out, columns, width):
-    """Like `_tile_of_6`, with four rows."""
-    r0, r1, r2, r3 = row, min(row + 1, last), min(row + 2, last), min(row + 3, last)
-    x0, x1, x2 = behind(x, r0 * num_inner), behind(x, r1 * num_inner), behind(x, r2 * num_inner)
-    x3 = behind(x, r3 * num_inner)
-    a0 = a1 = a2 = a3 = bias
-    for k in range(num_inner):
-        w = load(weights, k * LANES)
-        prefetch(ahead, k * pace)
-        a0 = fma(repeat(x0, k), w, a0)
-        a1 = fma(repeat(x1, k), w, a1)
-        a2 = fma(repeat(x2, k), w, a2)
-        a3 = fma(repeat(x3, k), w, a3)
-    store(out, r0 * width + columns, a0)
-    store(out, r1 * width + columns, a1)
-    store(out, r2 * width + columns, a2)
-    store(out, r3 * width + columns, a3)
+        sums = fma_rows(sums, factors, k, load(weights, k * LANES))
+    store_rows(behind(out, row * width + columns), width, sums)

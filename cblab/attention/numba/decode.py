@@ -32,12 +32,14 @@ from cblab.attention.numba.kernel import ATTENTION, Kernel, integers
 from cblab.attention.numba.softmax import exponentiate, hide, highest, power
 from cblab.attention.numba.tiles import (
     inlined,
+    keys_at,
     leaf,
     pool_of,
     put_row,
     score_tile,
     sizes_of,
     tile_at,
+    values_at,
     weigh_tile,
 )
 from cblab.attention.numba.vector import LANES, behind, number, pointer, take
@@ -174,56 +176,61 @@ def _attend_split(q, scale, pool, sizes, table, context_len, split, head, last_h
 
 @inlined
 def _score(pool, sizes, table, start, low, high, first_head, last_head, work):
-    group, head_size = sizes.group, sizes.head_dim * sizes.block_size
-    heads = last_head - first_head
+    group, heads = sizes.group, last_head - first_head
     step = min(_AHEAD, heads)
+    tile = first_tile = tile_at(table, low // LANES * LANES, low, high, sizes.block_size)
     for t in range(low // LANES * LANES, high, LANES):
-        tile = tile_at(table, t, low, high, sizes.block_size)
-        following = table[min(t + LANES, high - 1) // sizes.block_size]
+        is_last = t + LANES >= high
+        following = first_tile if is_last else tile_at(table, t + LANES, low, high, sizes.block_size)
         for head in range(first_head, last_head):
-            row = head * group
-            ahead = step * head_size
-            if head + step >= last_head:
-                ahead += ((following - tile.block) * sizes.num_kv_heads - heads) * head_size
+            row, later = head * group, head + step
+            if later < last_head:
+                soon = keys_at(pool, sizes, tile, later)
+            elif is_last:
+                soon = values_at(pool, sizes, following, later - heads)
+            else:
+                soon = keys_at(pool, sizes, following, later - heads)
             score_tile(
                 pool,
                 sizes,
                 tile,
                 head,
-                ahead,
+                soon,
                 behind(work.queries, row * sizes.head_dim),
                 group,
                 behind(work.scores, row * SPLIT + t - start),
                 SPLIT,
                 work.copy,
             )
+        tile = following
 
 
 @inlined
 def _weigh(pool, sizes, table, start, low, high, first_head, last_head, work):
-    group, head_size = sizes.group, sizes.head_dim * sizes.block_size
-    heads = last_head - first_head
+    group, heads = sizes.group, last_head - first_head
     step = min(_AHEAD, heads)
+    tile = tile_at(table, low // LANES * LANES, low, high, sizes.block_size)
     for t in range(low // LANES * LANES, high, LANES):
-        tile = tile_at(table, t, low, high, sizes.block_size)
-        following = table[min(t + LANES, high - 1) // sizes.block_size]
+        following = tile_at(table, min(t + LANES, (high - 1) // LANES * LANES), low, high, sizes.block_size)
         for head in range(first_head, last_head):
-            row = head * group
-            ahead = step * head_size
-            if head + step >= last_head:
-                ahead += ((following - tile.block) * sizes.num_kv_heads - heads) * head_size
+            row, later = head * group, head + step
+            if later < last_head:
+                soon = values_at(pool, sizes, tile, later)
+            else:
+                soon = values_at(pool, sizes, following, later - heads)
             weigh_tile(
                 pool,
                 sizes,
                 tile,
                 head,
-                ahead,
+                soon,
                 behind(work.scores, row * SPLIT + t - start),
                 SPLIT,
                 group,
                 behind(work.sums, row * sizes.padded_dim),
                 work.copy,
             )
+        tile = following
 
 
 @leaf

@@ -23,7 +23,17 @@ from numba import types
 
 from cblab.attention.numba.kernel import ATTENTION, Kernel, integers
 from cblab.attention.numba.softmax import HIDDEN, exponentiate, hide, highest, power
-from cblab.attention.numba.tiles import inlined, pool_of, put_row, score_tile, sizes_of, tile_at, weigh_tile
+from cblab.attention.numba.tiles import (
+    inlined,
+    keys_at,
+    pool_of,
+    put_row,
+    score_tile,
+    sizes_of,
+    tile_at,
+    values_at,
+    weigh_tile,
+)
 from cblab.attention.numba.vector import LANES, behind, number, pointer, take
 
 # Keys whose softmax is taken at once.
@@ -147,7 +157,7 @@ def _attend(q, q_stride, scale, pool, sizes, table, num_queries, position, head,
                 sizes,
                 tile,
                 head,
-                0,
+                keys_at(pool, sizes, tile, head),
                 work.queries,
                 num_rows,
                 behind(work.scores, t - start),
@@ -167,7 +177,7 @@ def _attend(q, q_stride, scale, pool, sizes, table, num_queries, position, head,
                 sizes,
                 tile,
                 head,
-                0,
+                values_at(pool, sizes, tile, head),
                 behind(work.scores, t - start),
                 _KEYS,
                 num_rows,

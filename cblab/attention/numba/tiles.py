@@ -26,15 +26,18 @@ from numba import njit, types
 from cblab.attention.numba.vector import (
     LANES,
     behind,
-    fma,
+    fma_rows,
     load,
+    load_rows,
     multiply,
     number,
     pointer,
     prefetch,
-    repeat,
+    repeat_row,
+    rows_at,
     splat,
     store,
+    store_rows,
 )
 
 inlined = njit(inline="always", error_model="numpy")
@@ -122,39 +125,51 @@ def tile_at(table, start, low, high, block_size):
     return Tile(table, start, block, offset, max(low - start, 0), min(high - start, LANES))
 
 
+@inlined
+def keys_at(pool, sizes, tile, head):
+    """Pointer to a tile's keys of a head, `[head_dim, 16]`, in rows `block_size` apart."""
+    token = (tile.block * sizes.num_kv_heads + head) * sizes.block_size
+    return behind(pool.keys, token * sizes.head_dim + tile.offset)
+
+
+@inlined
+def values_at(pool, sizes, tile, head):
+    """Pointer to a tile's values of a head, `[16, head_dim]`."""
+    token = (tile.block * sizes.num_kv_heads + head) * sizes.block_size + tile.offset
+    return behind(pool.values, token * sizes.head_dim)
+
+
 @leaf
-def score_tile(pool, sizes, tile, head, ahead, queries, num_rows, scores, stride, copy):
+def score_tile(pool, sizes, tile, head, soon, queries, num_rows, scores, stride, copy):
     """Score a tile's keys for the rows of `queries`, `[num_rows, head_dim]`.
 
-    `stride` is between rows of scores, `ahead` is how far from these the keys are that will be needed soon.
+    `stride` is between rows of scores; `soon` points to keys or values that are wanted next.
     """
     if not sizes.in_place:
         _copy_keys(copy, pool, sizes, tile, head)
-        _score_rows(queries, num_rows, sizes.head_dim, copy, LANES, 0, scores, stride)
+        _score_rows(queries, num_rows, sizes.head_dim, copy, LANES, soon, scores, stride)
         return
-    token = (tile.block * sizes.num_kv_heads + head) * sizes.block_size
-    keys = behind(pool.keys, token * sizes.head_dim + tile.offset)
-    _score_rows(queries, num_rows, sizes.head_dim, keys, sizes.block_size, ahead, scores, stride)
+    keys = keys_at(pool, sizes, tile, head)
+    _score_rows(queries, num_rows, sizes.head_dim, keys, sizes.block_size, soon, scores, stride)
     if sizes.has_scales:
-        _scale_rows(scores, stride, num_rows, behind(pool.key_scales, token + tile.offset))
+        token = (tile.block * sizes.num_kv_heads + head) * sizes.block_size + tile.offset
+        _scale_rows(scores, stride, num_rows, behind(pool.key_scales, token))
 
 
 @leaf
-def weigh_tile(pool, sizes, tile, head, ahead, weights, stride, num_rows, sums, copy):
+def weigh_tile(pool, sizes, tile, head, soon, weights, stride, num_rows, sums, copy):
     """Add a tile's weighted values to `sums`, `[num_rows, padded_dim]`; `stride` is between weights' rows."""
     dim, padded = sizes.head_dim, sizes.padded_dim
     if not sizes.in_place:
         _copy_values(copy, pool, sizes, tile, head)
-        for c in range(0, padded, LANES):
-            _weigh_rows(weights, stride, num_rows, behind(copy, c), padded, 0, tile, behind(sums, c), padded)
+        _weigh_rows(weights, stride, num_rows, copy, padded, padded - LANES, soon, tile, sums, padded)
         return
-    token = (tile.block * sizes.num_kv_heads + head) * sizes.block_size + tile.offset
     if sizes.has_scales:
+        token = (tile.block * sizes.num_kv_heads + head) * sizes.block_size + tile.offset
         _scale_rows(weights, stride, num_rows, behind(pool.value_scales, token))
-    for c in range(0, padded, LANES):
-        # The last vector ends where the row ends, so that it may begin inside the one before.
-        values = behind(pool.values, token * dim + min(c, dim - LANES))
-        _weigh_rows(weights, stride, num_rows, values, dim, ahead, tile, behind(sums, c), padded)
+    # The last vector ends where the row ends, so that it may begin inside the one before.
+    values = values_at(pool, sizes, tile, head)
+    _weigh_rows(weights, stride, num_rows, values, dim, dim - LANES, soon, tile, sums, padded)
 
 
 @leaf
@@ -168,88 +183,74 @@ def put_row(sums, factor, sizes, out):
 
 
 @leaf
-def _score_rows(queries, num_rows, dim, keys, stride, ahead, scores, scores_stride):
+def _score_rows(queries, num_rows, dim, keys, stride, soon, scores, scores_stride):
     row = 0
     while row + 4 <= num_rows:
-        q0 = behind(queries, row * dim)
-        q1, q2, q3 = behind(q0, dim), behind(q0, 2 * dim), behind(q0, 3 * dim)
-        s0, s1, s2, s3 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
-        for d in range(dim):
-            k = load(keys, d * stride)
-            prefetch(keys, ahead + d * stride)
-            s0 = fma(repeat(q0, d), k, s0)
-            s1 = fma(repeat(q1, d), k, s1)
-            s2 = fma(repeat(q2, d), k, s2)
-            s3 = fma(repeat(q3, d), k, s3)
-        to = behind(scores, row * scores_stride)
-        store(to, 0, s0)
-        store(to, scores_stride, s1)
-        store(to, 2 * scores_stride, s2)
-        store(to, 3 * scores_stride, s3)
+        _score_some(queries, row, 4, dim, keys, stride, soon, scores, scores_stride)
         row += 4
-    while row + 2 <= num_rows:
-        q0 = behind(queries, row * dim)
-        q1 = behind(q0, dim)
-        s0, s1 = splat(0.0), splat(0.0)
-        for d in range(dim):
-            k = load(keys, d * stride)
-            prefetch(keys, ahead + d * stride)
-            s0 = fma(repeat(q0, d), k, s0)
-            s1 = fma(repeat(q1, d), k, s1)
-        to = behind(scores, row * scores_stride)
-        store(to, 0, s0)
-        store(to, scores_stride, s1)
-        row += 2
-    if row < num_rows:
-        q0 = behind(queries, row * dim)
-        s0 = splat(0.0)
-        for d in range(dim):
-            prefetch(keys, ahead + d * stride)
-            s0 = fma(repeat(q0, d), load(keys, d * stride), s0)
-        store(scores, row * scores_stride, s0)
+    if row + 3 == num_rows:
+        _score_some(queries, row, 3, dim, keys, stride, soon, scores, scores_stride)
+    elif row + 2 == num_rows:
+        _score_some(queries, row, 2, dim, keys, stride, soon, scores, scores_stride)
+    elif row + 1 == num_rows:
+        _score_some(queries, row, 1, dim, keys, stride, soon, scores, scores_stride)
+
+
+@inlined
+def _score_some(queries, row, count, dim, keys, stride, soon, scores, scores_stride):
+    factors, sums = rows_at(behind(queries, row * dim), dim, count), repeat_row(splat(0.0), count)
+    for d in range(dim):
+        prefetch(soon, d * stride)
+        sums = fma_rows(sums, factors, d, load(keys, d * stride))
+    store_rows(behind(scores, row * scores_stride), scores_stride, sums)
 
 
 @leaf
-def _weigh_rows(weights, stride, num_rows, values, dim, ahead, tile, sums, padded):
+def _weigh_rows(weights, stride, num_rows, values, dim, last, soon, tile, sums, padded):
+    """`last` is where a row's last vector of values begins."""
     row = 0
     while row + 4 <= num_rows:
-        w0 = behind(weights, row * stride)
-        w1, w2, w3 = behind(w0, stride), behind(w0, 2 * stride), behind(w0, 3 * stride)
-        to = behind(sums, row * padded)
-        s0, s1, s2, s3 = load(to, 0), load(to, padded), load(to, 2 * padded), load(to, 3 * padded)
-        for t in range(tile.first, tile.last):
-            v = load(values, t * dim)
-            prefetch(values, ahead + t * dim)
-            s0 = fma(repeat(w0, t), v, s0)
-            s1 = fma(repeat(w1, t), v, s1)
-            s2 = fma(repeat(w2, t), v, s2)
-            s3 = fma(repeat(w3, t), v, s3)
-        store(to, 0, s0)
-        store(to, padded, s1)
-        store(to, 2 * padded, s2)
-        store(to, 3 * padded, s3)
+        _weigh_four(weights, row, stride, values, dim, last, soon, tile, sums, padded)
         row += 4
-    while row + 2 <= num_rows:
-        w0 = behind(weights, row * stride)
-        w1 = behind(w0, stride)
-        to = behind(sums, row * padded)
-        s0, s1 = load(to, 0), load(to, padded)
+    if row + 3 == num_rows:
+        _weigh_few(weights, row, 3, stride, values, dim, last, soon, tile, sums, padded)
+    elif row + 2 == num_rows:
+        _weigh_few(weights, row, 2, stride, values, dim, last, soon, tile, sums, padded)
+    elif row + 1 == num_rows:
+        _weigh_few(weights, row, 1, stride, values, dim, last, soon, tile, sums, padded)
+
+
+@inlined
+def _weigh_four(weights, row, stride, values, dim, last, soon, tile, sums, padded):
+    factors = rows_at(behind(weights, row * stride), stride, 4)
+    for c in range(0, padded, LANES):
+        to, column = behind(sums, row * padded + c), min(c, last)
+        some = load_rows(to, padded, 4)
         for t in range(tile.first, tile.last):
-            v = load(values, t * dim)
-            prefetch(values, ahead + t * dim)
-            s0 = fma(repeat(w0, t), v, s0)
-            s1 = fma(repeat(w1, t), v, s1)
-        store(to, 0, s0)
-        store(to, padded, s1)
-        row += 2
-    if row < num_rows:
-        w0 = behind(weights, row * stride)
-        to = behind(sums, row * padded)
-        s0 = load(to, 0)
+            prefetch(soon, t * dim + column)
+            some = fma_rows(some, factors, t, load(values, t * dim + column))
+        store_rows(to, padded, some)
+
+
+@inlined
+def _weigh_few(weights, row, count, stride, values, dim, last, soon, tile, sums, padded):
+    """Two vectors at a time: there have to be enough sums to add to while others are being added.
+
+    Of an odd number of vectors the last is taken twice, and written twice.
+    """
+    factors, start = rows_at(behind(weights, row * stride), stride, count), row * padded
+    for c in range(0, padded, 2 * LANES):
+        next_c = min(c + LANES, padded - LANES)
+        to, also_to = behind(sums, start + c), behind(sums, start + next_c)
+        column, next_column = min(c, last), min(next_c, last)
+        some, others = load_rows(to, padded, count), load_rows(also_to, padded, count)
         for t in range(tile.first, tile.last):
-            prefetch(values, ahead + t * dim)
-            s0 = fma(repeat(w0, t), load(values, t * dim), s0)
-        store(to, 0, s0)
+            prefetch(soon, t * dim + column)
+            prefetch(soon, t * dim + next_column)
+            some = fma_rows(some, factors, t, load(values, t * dim + column))
+            others = fma_rows(others, factors, t, load(values, t * dim + next_column))
+        store_rows(to, padded, some)
+        store_rows(also_to, padded, others)
 
 
 @leaf

@@ -216,6 +216,86 @@ def fma(typing_context, a, b, c):
     return vector(vector, vector, vector), codegen
 
 
+@intrinsic(prefer_literal=True)
+def repeat_row(typing_context, row, num_rows):
+    """The same 16 numbers `num_rows` times, a constant."""
+    rows = types.UniTuple(vector, num_rows.literal_value)
+
+    def codegen(context, builder, signature, args):
+        return context.make_tuple(builder, rows, [args[0]] * rows.count)
+
+    return rows(vector, num_rows), codegen
+
+
+@intrinsic(prefer_literal=True)
+def load_rows(typing_context, memory, stride, num_rows):
+    """`memory[r * stride : r * stride + 16]` of `num_rows` rows r, of float32; a constant."""
+    rows = types.UniTuple(vector, num_rows.literal_value)
+
+    def codegen(context, builder, signature, args):
+        memory, step, _ = args
+        loaded = [builder.load(_row_at(builder, memory, step, row), align=4) for row in range(rows.count)]
+        return context.make_tuple(builder, rows, loaded)
+
+    return rows(memory, types.intp, num_rows), codegen
+
+
+@intrinsic
+def store_rows(typing_context, memory, stride, rows):
+    """The opposite of `load_rows`."""
+
+    def codegen(context, builder, signature, args):
+        memory, step, stored = args
+        for row in range(rows.count):
+            builder.store(builder.extract_value(stored, row), _row_at(builder, memory, step, row), align=4)
+        return context.get_dummy_value()
+
+    return types.none(memory, types.intp, rows), codegen
+
+
+@intrinsic(prefer_literal=True)
+def rows_at(typing_context, memory, stride, num_rows):
+    """Pointers to rows that are `stride` numbers apart, a constant number of them.
+
+    How far apart is hidden from LLVM, which would compute each row's address from that of the row before, in
+    every turn of a loop, rather than keep them all in registers.
+    """
+    pointers = types.UniTuple(memory, num_rows.literal_value)
+
+    def codegen(context, builder, signature, args):
+        first, step, _ = args
+        hidden = ir.FunctionType(first.type, [first.type])
+        starts = []
+        for row in range(pointers.count):
+            start = builder.gep(first, [builder.mul(step, ir.Constant(step.type, row))])
+            starts.append(builder.asm(hidden, "", "=r,0", [start], side_effect=False))
+        return context.make_tuple(builder, pointers, starts)
+
+    return pointers(memory, types.intp, num_rows), codegen
+
+
+@intrinsic
+def fma_rows(typing_context, rows, factors, index, x):
+    """`rows[r] + factors[r][index] * x` for all rows r."""
+
+    def codegen(context, builder, signature, args):
+        sums, pointers, at, by = args
+        summed = []
+        for row in range(rows.count):
+            place = builder.gep(builder.extract_value(pointers, row), [at])
+            factor = _repeated(builder, builder.load(place))
+            before = builder.extract_value(sums, row)
+            summed.append(_call(builder, "llvm.fma.v16f32", _FLOATS, factor, by, before))
+        return context.make_tuple(builder, rows, summed)
+
+    return rows(rows, factors, types.intp, vector), codegen
+
+
+def _row_at(builder: ir.IRBuilder, memory: ir.Value, stride: ir.Value, row: int) -> ir.Value:
+    place = builder.mul(stride, ir.Constant(stride.type, row))
+    return builder.bitcast(builder.gep(memory, [place]), _FLOATS.as_pointer())
+
+
 @intrinsic
 def multiply(typing_context, a, b):
     """`a * b`."""
