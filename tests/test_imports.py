@@ -150,6 +150,17 @@ def test_importing_cblab_loads_nothing_but_itself_and_a_little_of_the_standard_l
     assert extra == {"cblab"}
 
 
+def test_a_model_is_loaded_and_runs_without_what_torch_imports_late() -> None:
+    """Its compiler and SymPy take longer to import than a model to load: each notebook would wait for them."""
+    running = 'from cblab import LLM; llm = LLM("story-4m"); llm.engine.warmup(); llm.generate("Once")'
+    names = "print(*({'torch._dynamo', 'sympy', 'torch._inductor'} & {*sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {running}; {names}"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "\n"
+
+
 @pytest.mark.parametrize("module", [name for name in TORCH_FREE if is_a_module(name)])
 def test_what_is_said_to_be_free_of_torch_is(module: str) -> None:
     assert not loaded_by(f"import {module}") & set(HEAVY)

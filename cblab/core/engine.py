@@ -22,6 +22,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
+from cblab.attention.openmp import release_threads
 from cblab.core.batch_builder import BatchRow, build_batch
 from cblab.core.block_manager import BlockManager
 from cblab.core.clock import Clock, WallClock
@@ -44,7 +45,6 @@ from cblab.core.stats import EngineCounters, EngineStats
 from cblab.core.step import NOT_PLANNED, Sampled, Step, goes_on_unseen
 from cblab.core.trace import Trace
 from cblab.core.transfers import to_device
-from cblab.openmp import release_threads
 from cblab.tokenization import Tokenizer
 
 logger = logging.getLogger("cblab.engine")

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from cblab.model.config import ModelConfig
 from cblab.model.decoder import Decoder
@@ -47,7 +48,7 @@ def load_model(
     folder = checkpoint_folder(path_or_hub_id)
     config = ModelConfig.from_pretrained(folder)
     with open_tensors(folder) as stored, torch.no_grad():
-        with torch.device("meta"):
+        with torch.device("meta"), _NothingDrawn():
             model = Decoder(config)
         layout = _layout_of(config, stored)
         names = _stored_names(stored, layout)
@@ -56,12 +57,33 @@ def load_model(
             embedding = names[layout.names["embed_tokens"][0].format(kind="weight")]
             dtype = _STORED_DTYPES[stored[embedding].dtype]
         model.config = dataclasses.replace(config, dtype=dtype)
-        model.to(DTYPES[dtype]).to_empty(device=device)
+        _give_memory(model, DTYPES[dtype], device)
         for name, view in checkpoint_views(model, layout).items():
             view.copy_(stored[names[name]].read())
         if config.tie_word_embeddings and "lm_head.weight" in names:
             _check_tied(model, stored["lm_head.weight"].read())
     return model.eval()
+
+
+def _give_memory(model: Decoder, dtype: torch.dtype, device: torch.device | str) -> None:
+    """Like `Module.to_empty`, which takes a second on its first call."""
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            memory = torch.empty(parameter.shape, dtype=dtype, device=device)
+            setattr(module, name, nn.Parameter(memory))
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out the random numbers that weights begin with, where they are about to be overwritten.
+
+    To draw them on "meta" would do nothing but import torch's compiler, which takes longer than all the rest.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):
+            return given["tensor"] if "tensor" in given else args[0]
+        return func(*args, **given)
 
 
 def save_model(model: Decoder, folder: str | Path) -> None:

@@ -107,6 +107,10 @@ class _NothingComputed(TorchDispatchMode):
     Another look at the memory of a tensor is neither.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nobody compiles this, and to keep torch's compiler away, torch would import it for 2 s
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         given = {_memory_of(one) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import cfunc, njit, prange, types
 from numba.extending import intrinsic
 
-from cblab import openmp
+from cblab.attention import openmp
 
 
 def _share_torchs_pool() -> None:

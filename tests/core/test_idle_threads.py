@@ -12,7 +12,7 @@ import os, threading, time
 import torch
 torch.set_num_threads(2)
 from cblab import LLM, SamplingParams
-from cblab.openmp import release_threads
+from cblab.attention.openmp import release_threads
 
 def count_threads():
     return len(os.listdir("/proc/self/task"))
