@@ -13,9 +13,11 @@ import torch
 
 from cblab.attention import AttentionSpec, KVLayout, LayerKV, get_backend, paged_decode_torch
 from tests.benchmarks.bound import Limits
+from tests.benchmarks.limits import sum_blocks
 from tests.benchmarks.report import interleaved, new_console, new_table
 
 STORED_IN = ("float32", "bfloat16", "int8")
+READ_ALONE = "float32, only read"  # what no decode over these blocks can be faster than
 LONG_PROMPTS = (512, 1024, 2047)
 
 
@@ -131,6 +133,9 @@ def _decode(shape: Shape, beside_torch: bool) -> dict[str, list[float]]:
     for dtype in STORED_IN:
         plan = backend.plan_decode(tables, lengths, shape.block_size, shape.spec)
         sides[dtype] = partial(plan, q, shape.pool(KVLayout.HDN, dtype))
+    read = shape.pool(KVLayout.HDN, "float32")
+    blocks = read.keys.flatten(1).numpy(), read.values.flatten(1).numpy()
+    sides[READ_ALONE] = partial(sum_blocks, *blocks, tables.numpy())
     if beside_torch:
         pool = shape.pool(KVLayout.NHD, "float32")
         sides["float32, torch: gather + SDPA"] = partial(

@@ -38,18 +38,41 @@ def read_bytes_per_s(num_threads: int) -> float:
 
 @numba.njit(parallel=True)
 def _sum_shares(buffer: np.ndarray, num_shares: int) -> float:
-    """Four sums of 16 numbers each: with one, an addition would wait for the one before, not for memory."""
     total = 0.0
     length = len(buffer) // num_shares
     for share in numba.prange(num_shares):
-        a, b, c, d = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
-        for index in range(share * length, (share + 1) * length - 4 * LANES + 1, 4 * LANES):
-            a = add(a, load(buffer, index))
-            b = add(b, load(buffer, index + LANES))
-            c = add(c, load(buffer, index + 2 * LANES))
-            d = add(d, load(buffer, index + 3 * LANES))
-        total += sum_of(add(add(a, b), add(c, d)))
+        total += _sum(buffer[share * length : (share + 1) * length])
     return total
+
+
+@numba.njit(parallel=True)
+def sum_blocks(keys: np.ndarray, values: np.ndarray, tables: np.ndarray) -> float:
+    """Read what a decode reads, sequence by sequence, in its order, and do nothing with it.
+
+    Args:
+        keys: `[num_blocks, numbers of a block]`, float32.
+        values: the same.
+        tables: block ids, `[num_seqs, blocks of a sequence]`.
+    """
+    total = 0.0
+    for seq in numba.prange(len(tables)):
+        for block in tables[seq]:
+            total += _sum(keys[block])
+        for block in tables[seq]:
+            total += _sum(values[block])
+    return total
+
+
+@numba.njit
+def _sum(numbers: np.ndarray) -> float:
+    """Four sums of 16 numbers each: with one, an addition would wait for the one before, not for memory."""
+    a, b, c, d = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+    for index in range(0, len(numbers) - 4 * LANES + 1, 4 * LANES):
+        a = add(a, load(numbers, index))
+        b = add(b, load(numbers, index + LANES))
+        c = add(c, load(numbers, index + 2 * LANES))
+        d = add(d, load(numbers, index + 3 * LANES))
+    return sum_of(add(add(a, b), add(c, d)))
 
 
 def gemm_flop_per_s(dtype: torch.dtype, num_threads: int) -> float:
