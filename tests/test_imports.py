@@ -151,7 +151,7 @@ def test_importing_cblab_loads_nothing_but_itself_and_a_little_of_the_standard_l
 
 
 def test_a_model_is_loaded_and_runs_without_what_torch_imports_late() -> None:
-    """Its compiler and SymPy take longer to import than a model to load: notebooks would wait for it."""
+    """Its compiler and SymPy take longer to import than a model to load: notebooks would wait."""
     running = 'from cblab import LLM; llm = LLM("story-4m"); llm.engine.warmup(); llm.generate("Once")'
     names = "print(*({'torch._dynamo', 'sympy', 'torch._inductor'} & {*sys.modules}))"
     done = subprocess.run(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-_SOFT = 1  # omp_pause_soft: settings stay (OpenMP 5.0, section 3.2.44)
+_SOFT = 1  # omp_pause_soft, of OpenMP 5.0: settings stay
 
 
 @functools.cache

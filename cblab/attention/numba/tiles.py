@@ -1,7 +1,8 @@
 """Tiles: 16 tokens of one KV head, scored and weighed for several queries while they are in registers.
 
 Scores are `queries @ keys`, results are `weights @ values`: two small matrix products. Both are computed four
-rows at a time, one vector a row, so that what is loaded of keys and values is used four times:
+rows at a time (at the end three, two or one), one vector a row, so that what is loaded of keys and values is
+used four times:
 
 ```
             keys [head_dim, 16 tokens]                     values [16 tokens, head_dim]
@@ -126,17 +127,22 @@ def tile_at(table, start, low, high, block_size):
 
 
 @inlined
+def _first_token(sizes, tile, head):
+    """A tile's first token of a head, counted over blocks, heads and tokens: the place of its scale."""
+    return (tile.block * sizes.num_kv_heads + head) * sizes.block_size + tile.offset
+
+
+@inlined
 def keys_at(pool, sizes, tile, head):
     """Pointer to a tile's keys of a head, `[head_dim, 16]`, in rows `block_size` apart."""
-    token = (tile.block * sizes.num_kv_heads + head) * sizes.block_size
-    return behind(pool.keys, token * sizes.head_dim + tile.offset)
+    block_start = _first_token(sizes, tile, head) - tile.offset
+    return behind(pool.keys, block_start * sizes.head_dim + tile.offset)
 
 
 @inlined
 def values_at(pool, sizes, tile, head):
     """Pointer to a tile's values of a head, `[16, head_dim]`."""
-    token = (tile.block * sizes.num_kv_heads + head) * sizes.block_size + tile.offset
-    return behind(pool.values, token * sizes.head_dim)
+    return behind(pool.values, _first_token(sizes, tile, head) * sizes.head_dim)
 
 
 @leaf
@@ -152,21 +158,22 @@ def score_tile(pool, sizes, tile, head, soon, queries, num_rows, scores, stride,
     keys = keys_at(pool, sizes, tile, head)
     _score_rows(queries, num_rows, sizes.head_dim, keys, sizes.block_size, soon, scores, stride)
     if sizes.has_scales:
-        token = (tile.block * sizes.num_kv_heads + head) * sizes.block_size + tile.offset
-        _scale_rows(scores, stride, num_rows, behind(pool.key_scales, token))
+        _scale_rows(scores, stride, num_rows, behind(pool.key_scales, _first_token(sizes, tile, head)))
 
 
 @leaf
 def weigh_tile(pool, sizes, tile, head, soon, weights, stride, num_rows, sums, copy):
-    """Add a tile's weighted values to `sums`, `[num_rows, padded_dim]`; `stride` is between weights' rows."""
+    """Add a tile's weighted values to `sums`, `[num_rows, padded_dim]`.
+
+    `stride` is between rows of weights; `soon` points to values that are wanted next.
+    """
     dim, padded = sizes.head_dim, sizes.padded_dim
     if not sizes.in_place:
         _copy_values(copy, pool, sizes, tile, head)
         _weigh_rows(weights, stride, num_rows, copy, padded, padded - LANES, soon, tile, sums, padded)
         return
     if sizes.has_scales:
-        token = (tile.block * sizes.num_kv_heads + head) * sizes.block_size + tile.offset
-        _scale_rows(weights, stride, num_rows, behind(pool.value_scales, token))
+        _scale_rows(weights, stride, num_rows, behind(pool.value_scales, _first_token(sizes, tile, head)))
     # The last vector ends where the row ends, so that it may begin inside the one before.
     values = values_at(pool, sizes, tile, head)
     _weigh_rows(weights, stride, num_rows, values, dim, dim - LANES, soon, tile, sums, padded)
