@@ -12,6 +12,7 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from cblab.core import Engine, EngineConfig, SamplingParams
 from cblab.model import Decoder
@@ -216,6 +217,10 @@ def _draw(panels: Sequence[Panel], path: Path) -> None:
             axes.loglog(list(curve.milliseconds), list(curve.milliseconds.values()), "o-", label=curve.name)
         axes.set_xlabel(panel.size)
         axes.set_ylabel("milliseconds")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, ncols=3, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
     figure.savefig(path, dpi=150)

@@ -130,6 +130,6 @@ class ServingResult:
             axes.axvline(bound.tokens_per_second, color="tab:red", linestyle=line, label=f"bound, {dtype}")
         axes.invert_yaxis()
         axes.set_xlabel("output tokens/s: median, slowest and fastest run")
-        axes.set_title(f"{self.workload}\n{machine()}", fontsize=8, loc="left")
-        axes.legend(loc="lower right")
+        figure.suptitle(f"{self.workload}\n{machine()}", fontsize=8)
+        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
         figure.savefig(path, dpi=150)
