@@ -37,58 +37,56 @@ def build_batch(rows: Sequence[BatchRow], block_size: int, device: torch.device 
     """
     if not rows:
         raise ValueError("a batch needs at least one row")
-    for index, row in enumerate(rows):
-        _check(index, row, block_size)
-    lengths = np.array([len(row.token_ids) for row in rows])
-    cached, wanted = np.array([(row.num_computed_tokens, row.num_logits) for row in rows]).T
+    lengths, cached, wanted, num_blocks = np.array(
+        [(len(row.token_ids), row.num_computed_tokens, row.num_logits, len(row.block_table)) for row in rows]
+    ).T
+    is_wrong = (lengths < 1) | (cached < 0) | (wanted < 0) | (wanted > lengths)
+    is_wrong |= num_blocks * block_size < cached + lengths
+    if is_wrong.any():
+        index = int(is_wrong.argmax())
+        raise ValueError(_what_is_wrong(index, rows[index], block_size))
     ends = lengths.cumsum()
     # Row r of the batch is at `start + i` of the whole and at position `cached + i` of its sequence.
     positions = np.arange(ends[-1]) + (cached - (ends - lengths)).repeat(lengths)
-    tables = _pad([row.block_table for row in rows])
-    blocks = tables[np.arange(len(rows)).repeat(lengths), positions // block_size]
+    tables = _pad([row.block_table for row in rows], num_blocks)
+    blocks = tables[np.arange(len(rows)).repeat(lengths), positions // block_size].astype(np.int64)
     logits_ends = wanted.cumsum()
     logits_indices = np.arange(logits_ends[-1]) + (ends - logits_ends).repeat(wanted)
     many = np.flatnonzero(lengths > 1)
+    target = torch.device(device)
 
-    def tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-        return to_device(torch.from_numpy(array).to(dtype), torch.device(device))
+    def tensor(array: np.ndarray, dtype: type[np.integer] = np.int64) -> torch.Tensor:
+        return to_device(torch.from_numpy(array.astype(dtype, copy=False)), target)
 
     return RaggedBatch(
-        input_ids=tensor(
-            np.fromiter(chain.from_iterable(row.token_ids for row in rows), np.int64), torch.int64
-        ),
-        positions=tensor(positions, torch.int64),
-        cu_seqlens_q=tensor(np.concatenate(([0], ends)), torch.int32),
-        context_lens=tensor(cached + lengths, torch.int32),
-        logits_indices=tensor(logits_indices, torch.int64),
-        slot_mapping=tensor(blocks * block_size + positions % block_size, torch.int64),
-        block_tables=tensor(tables, torch.int32),
+        input_ids=tensor(np.fromiter(chain.from_iterable(row.token_ids for row in rows), np.int64)),
+        positions=tensor(positions),
+        cu_seqlens_q=tensor(np.concatenate(([0], ends)), np.int32),
+        context_lens=tensor(cached + lengths, np.int32),
+        logits_indices=tensor(logits_indices),
+        slot_mapping=tensor(blocks * block_size + positions % block_size),
+        block_tables=tensor(tables, np.int32),
         num_decodes=int(many[0]) if len(many) else len(rows),
     )
 
 
-def _check(index: int, row: BatchRow, block_size: int) -> None:
+def _what_is_wrong(index: int, row: BatchRow, block_size: int) -> str:
     num_new = len(row.token_ids)
     if not num_new:
-        raise ValueError(f"row {index} has no new token; leave it out of the batch")
+        return f"row {index} has no new token; leave it out of the batch"
     if row.num_computed_tokens < 0:
-        raise ValueError(
-            f"row {index} has num_computed_tokens={row.num_computed_tokens}; it cannot be negative"
-        )
+        return f"row {index} has num_computed_tokens={row.num_computed_tokens}; it cannot be negative"
     if not 0 <= row.num_logits <= num_new:
-        raise ValueError(f"row {index} wants the logits of {row.num_logits} of its {num_new} new tokens")
-    context_len = row.num_computed_tokens + num_new
-    if len(row.block_table) * block_size < context_len:
-        raise ValueError(
-            f"row {index} has {len(row.block_table)} blocks of {block_size} for {context_len} tokens: "
-            "allocate its slots before building the batch"
-        )
+        return f"row {index} wants the logits of {row.num_logits} of its {num_new} new tokens"
+    return (
+        f"row {index} has {len(row.block_table)} blocks of {block_size} for "
+        f"{row.num_computed_tokens + num_new} tokens: allocate its slots before building the batch"
+    )
 
 
-def _pad(tables: Sequence[Sequence[int]]) -> np.ndarray:
-    """Block tables as one array, int64 `[num_seqs, longest]`, 0 behind each."""
-    lengths = np.fromiter(map(len, tables), np.int64, len(tables))
-    padded = np.zeros((len(tables), lengths.max()), dtype=np.int64)
+def _pad(tables: Sequence[Sequence[int]], lengths: np.ndarray) -> np.ndarray:
+    """Block tables of these lengths as one array, int32 `[num_seqs, longest]`, 0 behind each."""
+    padded = np.zeros((len(tables), lengths.max()), np.int32)
     is_used = np.arange(padded.shape[1]) < lengths[:, None]
-    padded[is_used] = np.fromiter(chain.from_iterable(tables), np.int64, lengths.sum())
+    padded[is_used] = np.fromiter(chain.from_iterable(tables), np.int32, lengths.sum())
     return padded

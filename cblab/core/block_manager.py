@@ -45,6 +45,9 @@ class BlockAllocation:
     block_ops: tuple[BlockOp, ...] = ()
 
 
+_NOTHING_TAKEN = BlockAllocation()
+
+
 @dataclass(frozen=True)
 class BlockEvent:
     """Something that happened to one block of the pool.
@@ -200,6 +203,9 @@ class BlockManager:
         sequence = self._sequence_to_grow(request_id, num_tokens, computed_blocks)
         needs_copy = num_tokens > sequence.num_tokens and self._last_block_is_shared(sequence)
         num_new = -(-num_tokens // self.block_size) - len(sequence.blocks)
+        if not (num_new or needs_copy):  # as a rule a decode's token: there is room in the last block
+            sequence.num_tokens = num_tokens
+            return _NOTHING_TAKEN
         num_revived = sum(self._ref_counts[one] == 0 for one in computed_blocks)
         num_taken = num_new + needs_copy + num_revived
         if num_taken and num_taken + keep_free > self.num_available:

@@ -414,9 +414,11 @@ class Engine:
                     request.error = error
                     continue
             if one.is_caught_up and not request.is_full:
-                samples = [request, *_alive(request.siblings)]
-                due += samples
-                indices += [end - 1] * len(samples)
+                due.append(request)
+                indices.append(end - 1)
+                for sibling in _alive(request.siblings):
+                    due.append(sibling)
+                    indices.append(end - 1)
         return due, indices
 
     def _advance(self, step: Step) -> None:

@@ -56,7 +56,9 @@ class OutputProcessor:
         taken = next((one.request_id for one in requests if one.request_id in self._of), None)
         if taken is not None:
             raise ValueError(f"request_id {taken!r} is taken by a request that is not finished")
-        samples = [_Sample(one, OutputText(self.tokenizer, one.params)) for one in requests]
+        samples = [
+            _Sample(one, OutputText(self.tokenizer, one.params, final_only=final_only)) for one in requests
+        ]
         group = self._groups[request_id] = _Group(request_id, prompt, samples, final_only)
         for sample in samples:
             self._of[sample.request.request_id] = (group, sample)

@@ -16,13 +16,18 @@ class OutputText:
     Args:
         tokenizer: None gives no text at all.
         params: whose `stop`, `include_stop_str_in_output` and `min_tokens` count.
+        final_only: nobody looks before the end. Then nothing is decoded before it, unless for stop strings.
     """
 
-    def __init__(self, tokenizer: Tokenizer | None, params: SamplingParams) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer | None, params: SamplingParams, *, final_only: bool = False
+    ) -> None:
         self._detokenizer = None if tokenizer is None else IncrementalDetokenizer(tokenizer)
         self._matcher = StopStringMatcher(params.stop, include_stop_str=params.include_stop_str_in_output)
         self._min_tokens = params.min_tokens
         self._num_tokens = 0
+        self._decodes_at_end = final_only and not params.stop
+        self._undecoded: list[int] = []
         self._parts: list[str] = []
 
     @property
@@ -39,11 +44,18 @@ class OutputText:
     def push(self, token_id: int) -> str:
         """Take the next token; return the text that can be shown by now and was not before."""
         self._num_tokens += 1
+        if self._decodes_at_end:
+            self._undecoded.append(token_id)
+            return ""
         return self._show(self._decode(token_id))
 
     def finish(self) -> str:
         """Return what was held back, an unfinished character as U+FFFD: no more tokens come."""
-        rest = "" if self._detokenizer is None else self._show(self._detokenizer.flush())
+        rest = "".join(map(self._decode, self._undecoded))
+        self._undecoded = []
+        if self._detokenizer is not None:
+            rest += self._detokenizer.flush()
+        rest = self._show(rest)
         held = self._matcher.flush()
         self._parts.append(held)
         return rest + held

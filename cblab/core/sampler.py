@@ -57,19 +57,12 @@ class SamplingRow(NamedTuple):
     @property
     def forbids_tokens(self) -> bool:
         """Whether there are tokens that may not be chosen now."""
-        params = self.params
-        return (
-            bool(params.banned_token_ids)
-            or params.allowed_token_ids is not None
-            or self.num_output_tokens < params.min_tokens
-        )
+        return self.params.forbids_tokens or self.num_output_tokens < self.params.min_tokens
 
     @property
     def changes_logits(self) -> bool:
         """Whether its largest logit may become another's before the temperature is looked at."""
-        params = self.params
-        penalties = params.repetition_penalty - 1, params.presence_penalty, params.frequency_penalty
-        return bool(params.logit_bias or any(penalties) or self.forbids_tokens or params.logits_processors)
+        return self.params.changes_logits or self.forbids_tokens
 
     def uniform(self) -> float:
         """Return the number in [0, 1) that picks its next token."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cblab.core.presets import PRESETS
@@ -102,6 +103,17 @@ class SamplingParams:
     def is_greedy(self) -> bool:
         """Whether the largest logit is taken and no randomness is used."""
         return self.temperature < GREEDY_BELOW
+
+    @cached_property
+    def forbids_tokens(self) -> bool:
+        """Whether there are tokens that may not be chosen anywhere in the output."""
+        return bool(self.banned_token_ids) or self.allowed_token_ids is not None
+
+    @cached_property
+    def changes_logits(self) -> bool:
+        """Whether the largest logit may become another's, before the temperature, anywhere in the output."""
+        penalties = self.repetition_penalty - 1, self.presence_penalty, self.frequency_penalty
+        return bool(self.logit_bias or any(penalties) or self.forbids_tokens or self.logits_processors)
 
     def __post_init__(self) -> None:
         self._normalise()

@@ -174,6 +174,8 @@ class Scheduler:
                 break
 
     def _admit_waiting(self, draft: _Draft, now: float) -> None:
+        if not self._waiting:
+            return
         seats = self._config.max_num_seqs - sum(map(_num_sequences, self._running))
         while self._waiting and draft.budget > 0 and _num_sequences(self._waiting[0]) <= seats:
             request = self._waiting[0]
@@ -287,4 +289,6 @@ class Scheduler:
 
 def _num_sequences(request: Request) -> int:
     """Seats that a request takes: its own, and those of siblings that have not joined it yet."""
+    if not request.siblings:
+        return 1
     return 1 + sum(sibling.status is RequestStatus.WAITING for sibling in request.siblings)

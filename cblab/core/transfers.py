@@ -12,7 +12,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Return a tensor of the host on `device`; from pinned memory where that is a GPU, so nobody waits."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+    return tensor if device.type == "cpu" else tensor.to(device)
 
 
 class HostCopy:

@@ -80,17 +80,37 @@ def test_without_a_tokenizer_there_is_no_text() -> None:
     assert (run(text, [1, 2]), text.finish(), text.text, text.matched_stop) == (["", ""], "", "", None)
 
 
+@pytest.mark.parametrize(("stop", "num_before_the_end"), [([], 0), (["xyz"], 3)])
+def test_what_nobody_looks_at_is_decoded_at_the_end(stop: list[str], num_before_the_end: int) -> None:
+    decoded: list[int] = []
+
+    class Counting(BPETokenizer):
+        def token_bytes(self, token_id: int) -> bytes:
+            decoded.append(token_id)
+            return super().token_bytes(token_id)
+
+    text = OutputText(Counting([]), SamplingParams(stop=stop), final_only=True)
+    first, second = "é".encode()
+    run(text, [first, second, BYTES.vocab_size])
+    assert len(decoded) == num_before_the_end
+    text.finish()
+    assert (decoded, text.text) == ([first, second, BYTES.vocab_size], "é")
+
+
 @given(
     data=st.text("ab é", max_size=20),
     stop=st.lists(st.text("ab é", min_size=1, max_size=4), max_size=3),
     include=st.booleans(),
+    final_only=st.booleans(),
 )
-def test_tokens_one_by_one_give_what_the_whole_text_gives(data: str, stop: list[str], include: bool) -> None:
+def test_tokens_one_by_one_give_what_the_whole_text_gives(
+    data: str, stop: list[str], include: bool, final_only: bool
+) -> None:
     params = SamplingParams(stop=stop, include_stop_str_in_output=include)
     whole = StopStringMatcher(stop, include_stop_str=include)
     expected = whole.push(data) + whole.flush()
     for tokenizer in (BYTES, WORDS):
-        text = OutputText(tokenizer, params)
+        text = OutputText(tokenizer, params, final_only=final_only)
         parts = run(text, tokenizer.encode(data, add_special_tokens=False))
         parts.append(text.finish())
         assert ("".join(parts), text.text, text.matched_stop) == (expected, expected, whole.matched)
