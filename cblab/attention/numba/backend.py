@@ -30,7 +30,7 @@ _EVERYTHING = 1 << 30  # a window that nothing is outside of
 # Where in a decode's call that begins which all layers of a step have in common.
 _OF_STEP = DecodeCall.tables.offset
 _STEP_BYTES = ctypes.sizeof(DecodeCall) - _OF_STEP
-_WRITTEN_ALONE = 1 << 14  # numbers that one thread has written before another has been woken
+_WRITTEN_ALONE = 1 << 13  # numbers that one thread has written before another has been woken
 
 
 class PlannedDecode:
