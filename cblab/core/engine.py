@@ -248,11 +248,15 @@ class Engine:
             known = [request for request in self.requests.values() if id(request) not in added]
         check_engine(known, self.scheduler, self.block_manager, self.config.block_size)
 
-    def warmup(self) -> float:
+    def warmup(self, *, whole_pool: bool = False) -> float:
         """Run a prompt chunk and a decode through the model, and return the seconds that they took.
 
         The first passes are slow: memory is mapped, kernels are chosen or compiled. No request, statistic or
         cached block is touched.
+
+        Args:
+            whole_pool: have the system hand out all of the pool's memory too, as a service wants it. Else on
+                a CPU it comes bit by bit, as blocks are used for the first time.
 
         Raises:
             RuntimeError: requests are unfinished.
@@ -262,6 +266,8 @@ class Engine:
         room = self.block_manager.stats().free * self.config.block_size
         num_tokens = min(chunk, self.config.max_num_batched_tokens, self._intake.max_model_len - 1, room - 1)
         with self.exclusive():
+            if whole_pool:
+                self.cache.take_memory()
             try:
                 if num_tokens > 0 and self.block_manager.allocate_slots("warmup", num_tokens + 1):
                     table = self.block_manager.block_table("warmup")

@@ -10,6 +10,8 @@ from cblab.attention.spec import AttentionSpec
 from cblab.core.kv_storage import StorageDtype, bytes_per_block
 from cblab.core.plan import BlockOp
 
+_PAGE_BYTES = 4096  # the smallest there is
+
 
 class PagedKVCache:
     """Keys and values of all sequences, in blocks of `block_size` tokens, and room in host memory to swap to.
@@ -79,6 +81,17 @@ class PagedKVCache:
     def num_bytes(self) -> int:
         """Bytes of the pool, whether its blocks are used or not; host memory is not counted."""
         return self.num_blocks * self.bytes_per_block
+
+    def take_memory(self) -> None:
+        """Have the system hand out all memory of the pool now; what is stored stays as it is.
+
+        On a CPU it comes page by page, whenever one is first written: the system clears it in the middle of a
+        forward pass.
+        """
+        for kv in self._layers:
+            for pool in kv.pools:
+                if pool.device.type == "cpu":
+                    pool.view(torch.uint8).flatten()[::_PAGE_BYTES].add_(0)
 
     def layer(self, layer: int) -> LayerKV:
         """The pool of a layer, as kernels get it."""

@@ -18,7 +18,7 @@ from cblab.memory import count_parameters
 from cblab.model import load_model
 from tests.benchmarks.bound import Limits
 from tests.benchmarks.report import new_console, new_table
-from tests.benchmarks.sides.cblab_engine import make_engine, serve
+from tests.benchmarks.sides.cblab_engine import POOL_BYTES, make_engine, serve
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
 PRODUCTS = "matrix products"
@@ -52,9 +52,10 @@ class Stopwatch:
 def bench_where_the_time_goes(name: str, limits: Limits, results: Path, tmp_path: Path) -> None:
     workload = WORKLOADS[name](tmp_path)
     model = load_model(workload.checkpoint, dtype="float32")
-    serve(make_engine(model, EngineConfig()), workload.jobs[:4])  # kernels are compiled
-    undisturbed = serve(make_engine(model, EngineConfig()), workload.jobs).seconds
-    engine = make_engine(model, EngineConfig())
+    config = EngineConfig(kv_cache_memory_bytes=POOL_BYTES)
+    serve(make_engine(model, config), workload.jobs[:4])  # kernels are compiled
+    undisturbed = serve(make_engine(model, config), workload.jobs).seconds
+    engine = make_engine(model, config)
     with kernels_on_the_clock() as watch:
         seconds = serve(engine, workload.jobs).seconds
     title = (

@@ -681,6 +681,7 @@ class TestSteps:
         run(engine)
         before = engine.stats()
         assert engine.warmup() > 0
+        assert engine.warmup(whole_pool=True) > 0
         engine.check_integrity()
         after = engine.stats()
         assert (after.num_steps, after.blocks.cached) == (before.num_steps, before.blocks.cached)

@@ -116,6 +116,23 @@ def test_a_pool_takes_no_memory_until_it_is_written() -> None:
     assert all(pool.data_ptr() % 64 == 0 for pool in cache.layer(0).pools)
 
 
+def test_a_pool_can_take_its_memory_at_once() -> None:
+    spec = AttentionSpec(num_heads=8, num_kv_heads=8, head_dim=64, scale=0.125)
+    cache = PagedKVCache([spec] * 4, 512, 16, layout=KVLayout.HDN)
+    before = psutil.Process().memory_info().rss
+    cache.take_memory()
+    assert psutil.Process().memory_info().rss - before > 0.9 * cache.num_bytes
+    assert cache.num_bytes == 1 << 27
+
+
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+def test_taking_memory_changes_nothing_that_is_stored(dtype: StorageDtype) -> None:
+    cache = new_cache(dtype=dtype)
+    number_blocks(cache)
+    cache.take_memory()
+    assert contents(cache) == [1, 2, 3, 4, 5, 6]
+
+
 def test_bytes_of_a_block() -> None:
     numbers = 2 * 3 * (2 * 6 + 1 * 8)
     assert bytes_per_block(SPECS, 3, "float32") == 4 * numbers

@@ -12,14 +12,20 @@ from cblab.core.outputs import RequestOutput
 from cblab.model import Decoder, load_model
 from tests.benchmarks.sides.protocol import Job, Served, answer
 
+POOL_BYTES = 1 << 28  # several times what a run fills
+
 
 class CblabSide:
-    """An engine with its default settings, but for `backend`: whose kernels it computes with."""
+    """An engine with its default settings, but for its pool and `backend`: whose kernels it computes with."""
 
     def __init__(self, checkpoint: Path, num_threads: int, settings: dict[str, Any]) -> None:
         torch.set_num_threads(num_threads)
         self.model = load_model(checkpoint, dtype=settings["dtype"])
-        self.config = EngineConfig(attention_backend=settings["backend"], fused_ops=settings["backend"])
+        self.config = EngineConfig(
+            attention_backend=settings["backend"],
+            fused_ops=settings["backend"],
+            kv_cache_memory_bytes=POOL_BYTES,
+        )
         self.ran = ""
 
     def describe(self) -> str:
@@ -34,9 +40,9 @@ class CblabSide:
 
 
 def make_engine(model: Decoder, config: EngineConfig) -> Engine:
-    """An engine that takes and gives token ids, as its peers do here."""
+    """An engine that takes and gives token ids; its pool's memory is there already, as its peers' is."""
     engine = Engine(model, config=config)
-    engine.warmup()
+    engine.warmup(whole_pool=True)
     return engine
 
 
