@@ -34,8 +34,8 @@ class EngineConfig:
         dtype: what the model computes in. "auto" takes a loaded model as it is; one that `LLM` loads is
             float32 on a CPU, where that is several times faster, and the checkpoint's own elsewhere.
         enforce_eager: run each forward pass as its modules are written, one kernel at a time, so that hooks
-            and debuggers see it. Else decode steps are recorded where they can be: CUDA graphs on a GPU,
-            `RecordedDecode` on a CPU.
+            and debuggers see it. Else they are recorded where they can be: CUDA graphs of decode steps on a
+            GPU, `RecordedPasses` on a CPU.
         async_scheduling: whether a step is planned and launched while the tokens of the one before are still
             on the device. `step` then returns what the step before has brought. None: where the model is on a
             GPU, unless there is a trace or an own scheduler or sampler, which need each step for itself.

@@ -20,7 +20,7 @@ from cblab.core.paged_cache import PagedKVCache
 from cblab.core.parts import BatchBuilderPart, Parts
 from cblab.core.plan import BlockOp
 from cblab.core.pool_size import free_memory_bytes, pool_size
-from cblab.core.recorded_decode import RecordedDecode, record_decodes
+from cblab.core.recorded_passes import RecordedPasses, record_passes
 from cblab.model.config import ModelConfig
 from cblab.model.decoder import Decoder
 from cblab.model.fused import TORCH_OPS
@@ -68,11 +68,18 @@ class ModelRunner:
 
     def _record(
         self, model_config: ModelConfig, config: EngineConfig
-    ) -> "DecodeGraphs | RecordedDecode | None":
-        """Decode steps that run as one, on a GPU or a CPU; None where neither can be."""
+    ) -> "DecodeGraphs | RecordedPasses | None":
+        """Passes that run as one, decode steps on a GPU or all on a CPU; None where neither can be."""
         # A class of the reader's own may do anything in its `forward`.
         if type(self.model) is Decoder and self.device.type == "cpu":
-            return record_decodes(self.model, self.cache, self.backend, self.ops, config.max_num_seqs)
+            return record_passes(
+                self.model,
+                self.cache,
+                self.backend,
+                self.ops,
+                config.max_num_seqs,
+                config.max_num_batched_tokens,
+            )
         longest = min(config.max_model_len or math.inf, model_config.max_position_embeddings)
         return make_decode_graphs(
             self._pass,

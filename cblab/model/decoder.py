@@ -100,25 +100,13 @@ class Decoder(nn.Module):
     def forward(self, batch: RaggedBatch, attend: Attend) -> Tensor:
         """Logits `[num_logits, vocab_size]` of the rows in `batch.logits_indices` (None: of every row)."""
         rope = None if self.rope is None else self.rope(batch, self._compute_dtype())
-        # Not through a variable, which would keep the first hidden states alive.
-        return self.logits_from(self.embed(batch), rope, attend, batch.logits_indices)
-
-    def logits_from(
-        self,
-        x: Tensor,
-        rope: tuple[Tensor, Tensor] | None,
-        attend: Attend,
-        logits_indices: Tensor | None = None,
-    ) -> Tensor:
-        """What `forward` does with the first hidden states, `[num_tokens, hidden_size]`."""
-        delta = None
-        for layer in self.layers:
-            x, delta = layer(x, delta, rope, attend)
-        if logits_indices is not None:
-            x = x[logits_indices]
-            delta = None if delta is None else delta[logits_indices]
+        # The first hidden states not through a variable, which would keep them alive.
+        x, delta = self.run_layers(self.embed(batch), rope, attend)
+        if batch.logits_indices is not None:
+            x = x[batch.logits_indices]
+            delta = None if delta is None else delta[batch.logits_indices]
         x, _ = norm_after_add(self.norm, x, delta)
-        return F.linear(x, self.embed_tokens.weight) if self.lm_head is None else self.lm_head(x)
+        return self.unembed(x)
 
     def embed(self, batch: RaggedBatch) -> Tensor:
         """The first hidden states, `[num_tokens, hidden_size]`."""
@@ -126,6 +114,19 @@ class Decoder(nn.Module):
         if self.embed_positions is not None:
             x = x + self.embed_positions(batch.positions)
         return F.dropout(x, self.config.dropout, self.training) if self.config.dropout else x
+
+    def run_layers(
+        self, x: Tensor, rope: tuple[Tensor, Tensor] | None, attend: Attend
+    ) -> tuple[Tensor, Tensor | None]:
+        """From the first hidden states to the last: see `DecoderLayer.forward`."""
+        delta = None
+        for layer in self.layers:
+            x, delta = layer(x, delta, rope, attend)
+        return x, delta
+
+    def unembed(self, x: Tensor) -> Tensor:
+        """Logits, `[num_rows, vocab_size]`, of normalized hidden states, `[num_rows, hidden_size]`."""
+        return F.linear(x, self.embed_tokens.weight) if self.lm_head is None else self.lm_head(x)
 
     def _compute_dtype(self) -> torch.dtype:
         """What the projections compute in: under autocast narrower than the stream that they read."""

@@ -27,9 +27,8 @@ logger = logging.getLogger("cblab.attention")
 
 _COMPUTED_IN = (torch.float32, torch.bfloat16)
 _EVERYTHING = 1 << 30  # a window that nothing is outside of
-# Where in a decode's call that begins which all layers of a step have in common.
+# Where in a call that begins which all layers of a step have in common.
 _OF_STEP = DecodeCall.tables.offset
-_STEP_BYTES = ctypes.sizeof(DecodeCall) - _OF_STEP
 _WRITTEN_ALONE = 1 << 13  # numbers that one thread has written before another has been woken
 
 
@@ -74,18 +73,58 @@ class PlannedDecode:
             return paged_decode_torch(q, kv, *self._tensors, self._spec)
         out = new_floats(q.shape)
         if q.shape[0]:
-            q = _dense_rows(q)
-            call = DecodeCall.from_buffer_copy(self._call)
-            call.q, call.q_stride, call.out = q.data_ptr(), q.stride(0), out.data_ptr()
-            _describe_pool(call, kv)
-            decoding.decode(call, self._workers, q.dtype, kv.keys.dtype)
+            self.compute(_dense_rows(q), kv, out)
         return out if out.dtype == q.dtype else out.to(q.dtype)
+
+    def compute(self, q: Tensor, kv: LayerKV, out: Tensor) -> None:
+        """The same into `out`, float32."""
+        call = DecodeCall.from_buffer_copy(self._call)
+        call.q, call.q_stride, call.out = q.data_ptr(), q.stride(0), out.data_ptr()
+        _describe_pool(call, kv)
+        decoding.decode(call, self._workers, q.dtype, kv.keys.dtype)
 
     def tell(self, call: DecodeCall) -> None:
         """Have a noted call of a layer do this; the layer's own tensors stay what they are."""
-        ctypes.memmove(
-            ctypes.addressof(call) + _OF_STEP, ctypes.addressof(self._call) + _OF_STEP, _STEP_BYTES
+        _copy_step(self._call, call)
+
+
+class PlannedPrefill:
+    """Attention of chunks, called once in each layer as `(q, kv, out)`; see `PagedPrefill`."""
+
+    def __init__(
+        self,
+        block_tables: Tensor,
+        cu_seqlens_q: Tensor,
+        context_lens: Tensor,
+        block_size: int,
+        spec: AttentionSpec,
+    ) -> None:
+        self._workers = workers()
+        # The arrays stay here for as long as the call has their addresses.
+        self._arrays = tables, lengths, borders = tuple(
+            np.ascontiguousarray(one.numpy(), np.int32) for one in (block_tables, context_lens, cu_seqlens_q)
         )
+        self._call = call = PrefillCall(tables=_address(tables), max_blocks=tables.shape[1])
+        _describe(call, spec, block_size)
+        group = spec.num_heads // spec.num_kv_heads
+        scratch = prefilling.scratch_size(group, spec.head_dim, call.padded_dim)
+        self._room = np.empty(self._workers * scratch, np.float32)
+        self._counters = np.zeros(2, np.int64)
+        call.context_lens, call.borders, call.num_seqs = _address(lengths), _address(borders), len(lengths)
+        call.scratch, call.num_workers = _address(self._room), self._workers
+        call.next_task = _address(self._counters)
+        call.num_done = call.next_task + 8
+
+    def compute(self, q: Tensor, kv: LayerKV, out: Tensor) -> None:
+        """`[num_tokens, num_heads, head_dim]` into `out`, float32 of the same shape."""
+        call = PrefillCall.from_buffer_copy(self._call)
+        call.q, call.q_stride, call.out = q.data_ptr(), q.stride(0), out.data_ptr()
+        _describe_pool(call, kv)
+        prefilling.prefill(call, self._workers, q.dtype, kv.keys.dtype)
+
+    def tell(self, call: PrefillCall) -> None:
+        """Have a noted call of a layer do this; the layer's own tensors stay what they are."""
+        _copy_step(self._call, call)
 
 
 def paged_decode(
@@ -112,21 +151,8 @@ def paged_prefill(
     out = torch.empty(q.shape, dtype=torch.float32)
     if not q.shape[0]:
         return out.to(q.dtype)
-    num_workers = workers()
-    q = _dense_rows(q)
-    tables, lengths, borders = (
-        np.ascontiguousarray(one.numpy(), np.int32) for one in (block_tables, context_lens, cu_seqlens_q)
-    )
-    call = PrefillCall(q=q.data_ptr(), q_stride=q.stride(0), out=out.data_ptr())
-    _describe(call, spec, kv.block_size)
-    _describe_pool(call, kv)
-    group = spec.num_heads // spec.num_kv_heads
-    scratch = prefilling.scratch_size(group, spec.head_dim, call.padded_dim)
-    room, next_task = np.empty(num_workers * scratch, np.float32), np.zeros(1, np.int64)
-    call.tables, call.max_blocks = _address(tables), tables.shape[1]
-    call.context_lens, call.borders, call.num_seqs = _address(lengths), _address(borders), len(lengths)
-    call.next_task, call.scratch = _address(next_task), _address(room)
-    prefilling.prefill(call, num_workers, q.dtype, kv.keys.dtype)
+    plan = PlannedPrefill(block_tables, cu_seqlens_q, context_lens, kv.block_size, spec)
+    plan.compute(_dense_rows(q), kv, out)
     return out.to(q.dtype)
 
 
@@ -163,6 +189,11 @@ def _describe(call: DecodeCall | PrefillCall, spec: AttentionSpec, block_size: i
     call.window = spec.sliding_window or _EVERYTHING
     call.in_place = block_size % LANES == 0 and spec.head_dim >= LANES
     call.scale = spec.scale * LOG2_E
+
+
+def _copy_step(planned: ctypes.Structure, call: ctypes.Structure) -> None:
+    size = ctypes.sizeof(planned) - _OF_STEP
+    ctypes.memmove(ctypes.addressof(call) + _OF_STEP, ctypes.addressof(planned) + _OF_STEP, size)
 
 
 def _describe_pool(call: DecodeCall | PrefillCall | WriteCall, kv: LayerKV) -> None:

@@ -43,9 +43,12 @@ ROWS = 32
 
 
 class PrefillCall(ctypes.Structure):
-    """What a prefill is told besides `ATTENTION`: where sequences' queries begin, and how many there are."""
+    """What a prefill is told besides `ATTENTION`.
 
-    _fields_ = [*ATTENTION, *integers("borders", "num_seqs")]
+    That is where sequences' queries begin, how many sequences there are, and how many workers.
+    """
+
+    _fields_ = [*ATTENTION, *integers("borders", "num_seqs", "num_workers", "num_done")]
 
 
 class _Work(NamedTuple):
@@ -111,6 +114,9 @@ def _prefill(call, worker, dtype, pool_dtype):
             behind(out, query * num_heads * dim),
         )
         item = take(next_task)
+    num_done = pointer(call.num_done, types.int64)
+    if take(num_done) == call.num_workers - 1:  # all have seen that no task is left: ready for the next call
+        next_task[0] = num_done[0] = 0
 
 
 @inlined

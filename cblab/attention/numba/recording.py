@@ -1,12 +1,12 @@
 """Kernel calls that are noted first and carried out later, all with one call from Python.
 
-A decode step runs ten kernels a layer. To call one from Python, with its tensors and views, takes as long as
-most of them run. But the calls of two decode steps differ in nothing but the numbers in their tensors and how
-many rows there are:
+A forward pass runs ten kernels a layer. To call one from Python, with its tensors and views, takes as long as
+most of a decode step's run. But the calls of two passes differ in nothing but the numbers in their tensors
+and how many rows there are:
 
 ```
-recording, once     norm  product  rotation  write  decode  product  norm ...     noted, not carried out
-a step              new inputs into the same tensors, new sizes into the same calls, then all of them
+recording, once     norm  product  rotation  write  attention  product  norm ...     noted, not carried out
+a pass              new inputs into the same tensors, new sizes into the same calls, then all of them
 ```
 
 CUDA graphs are the same idea on a GPU (see `cblab.core.cuda_graphs`). Unlike those, noted calls can be told

@@ -1,0 +1,246 @@
+"""Forward passes on a CPU as one call: their kernels are recorded once, for any number of rows.
+
+There are two recordings. A pass that only decodes has few rows, for which fewer kernels are worth threads:
+
+```
+only decodes       layers, norm, logits of all rows                                  recorded
+chunks as well     layers      recorded │ of the rows whose logits are wanted: norm, logits
+```
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from cblab.attention.backends import AttentionBackend
+from cblab.attention.batch import RaggedBatch
+from cblab.core.kv_storage import StorageDtype
+from cblab.core.paged_cache import PagedKVCache
+from cblab.model.config import ModelConfig
+from cblab.model.decoder import Decoder
+from cblab.model.fused import FusedOps
+from cblab.model.norms import norm_after_add
+
+if TYPE_CHECKING:
+    from cblab.attention.spec import AttentionSpec
+
+logger = logging.getLogger("cblab.core.recorded_passes")
+
+_FLOAT_BYTES = 4
+_MOST_ROWS = 1024  # what computes more of them at once hardly notices the calls from Python
+
+
+def record_passes(
+    model: Decoder,
+    cache: PagedKVCache,
+    backend: AttentionBackend,
+    ops: FusedOps,
+    max_num_seqs: int,
+    max_num_tokens: int,
+) -> "RecordedPasses | None":
+    """Return recorded passes for a model on a CPU; None elsewhere, and where something is not a kernel.
+
+    Args:
+        model: made ready by `for_inference`.
+        cache: where the keys and values are.
+        backend: that of the engine.
+        ops: what the model computes with.
+        max_num_seqs: sequences that run at once.
+        max_num_tokens: tokens of a pass.
+    """
+    reason = why_not_recordable(model.config, backend, ops, cache.dtype)
+    if reason is None:
+        return RecordedPasses(model, cache, max_num_seqs, max_num_tokens)
+    if "numba" in (backend.name, ops.name):
+        logger.info("forward passes run one kernel at a time: %s", reason)
+    return None
+
+
+def why_not_recordable(
+    config: ModelConfig, backend: AttentionBackend, ops: FusedOps, kv_cache_dtype: StorageDtype = "float32"
+) -> str | None:
+    """Return why a model's passes are not kernels of Numba's alone, or None if they are."""
+    for kind, found, known in (
+        ("attention_backend", backend.name, ("numba",)),
+        ("fused_ops", ops.name, ("numba",)),
+        ("kv_cache_dtype", kv_cache_dtype, ("float32", "bfloat16", "int8")),
+        ("attn_impl", config.attn_impl, ("gqa",)),
+        ("qk_norm", config.qk_norm, (False,)),
+        ("mlp_impl", config.mlp_impl, ("swiglu",)),
+        ("activation", config.activation, ("silu", "swish")),
+        ("norm_impl", config.norm_impl, ("rms_norm",)),
+        ("norm_position", config.norm_position, ("pre",)),
+    ):
+        if found not in known:
+            return f"{kind} is {found!r}"
+    return None
+
+
+class RecordedPasses:
+    """Carries out forward passes of a model over a cache; see `cblab.attention.numba.recording`.
+
+    Not for two threads at once: all passes share their tensors, the one for the result included.
+
+    Args:
+        model: made ready by `for_inference`.
+        cache: where the keys and values are.
+        max_num_seqs: sequences of the largest batch of decodes.
+        max_num_tokens: tokens of the largest batch; above 1,024 batches with chunks are left to others.
+    """
+
+    def __init__(self, model: Decoder, cache: PagedKVCache, max_num_seqs: int, max_num_tokens: int) -> None:
+        self._model, self._cache = model, cache
+        self._max_num_seqs, self._max_num_tokens = max_num_seqs, min(max_num_tokens, _MOST_ROWS)
+        self._decodes: _RecordedPass | None = None
+        self._mixed: _RecordedPass | None = None
+
+    def accepts(self, batch: RaggedBatch) -> bool:
+        """Whether a batch is over the pool, and fits."""
+        if batch.slot_mapping is None or batch.block_tables is None:
+            return False
+        return batch.num_tokens <= (self._max_num_tokens if _has_chunks(batch) else self._max_num_seqs)
+
+    @torch.inference_mode()
+    def __call__(self, batch: RaggedBatch) -> Tensor:
+        """Carry out one pass, and return its logits, `[num_logits, vocab_size]`.
+
+        They are overwritten by the next one.
+        """
+        if _has_chunks(batch):
+            self._mixed = self._ready(self._mixed, self._max_num_tokens, has_chunks=True)
+            return self._mixed(batch)
+        self._decodes = self._ready(self._decodes, self._max_num_seqs, has_chunks=False)
+        return self._decodes(batch)
+
+    def _ready(self, recorded: "_RecordedPass | None", num_rows: int, *, has_chunks: bool) -> "_RecordedPass":
+        """A recording for as many threads as there are now: this one, or a new one."""
+        if recorded is None or recorded.num_threads != torch.get_num_threads():
+            return _RecordedPass(self._model, self._cache, num_rows, has_chunks=has_chunks)
+        return recorded
+
+
+def _has_chunks(batch: RaggedBatch) -> bool:
+    return batch.num_decodes < batch.num_seqs
+
+
+class _RecordedPass:
+    """A forward pass over at most `num_rows` tokens; what comes before the first kernel is done by torch."""
+
+    def __init__(self, model: Decoder, cache: PagedKVCache, num_rows: int, *, has_chunks: bool) -> None:
+        from cblab.attention.numba.decode import DecodeCall  # which other devices do not need
+        from cblab.attention.numba.prefill import PrefillCall
+        from cblab.attention.numba.recording import Recording
+
+        self.num_threads = torch.get_num_threads()
+        self._model, self._cache = model, cache
+        batch = _any_batch(num_rows)
+        assert batch.slot_mapping is not None
+        # What the kernels read: each pass's own goes into the first rows.
+        self._slots = batch.slot_mapping
+        self._x = torch.empty_like(model.embed(batch))
+        self._turns = None if model.rope is None else model.rope(batch, self._x.dtype)
+        self._logits: Tensor | None = None
+        self._recording = Recording()
+        attend = _NotedAttention(cache, self._slots, has_chunks=has_chunks)
+        with self._recording.noting():
+            self._last = model.run_layers(self._x, self._turns, attend)
+            if not has_chunks:
+                self._logits = _logits(model, *self._last)
+        calls = [one.call for one in self._recording.calls]
+        self._decodes = [one for one in calls if isinstance(one, DecodeCall)]
+        self._prefills = [one for one in calls if isinstance(one, PrefillCall)]
+        self._of_rows = [one for one in calls if not isinstance(one, DecodeCall | PrefillCall)]
+        self._first_rows = [(one.q, one.out) for one in self._prefills]
+        what = "passes with chunks" if has_chunks else "decode steps"
+        logger.info("%s run as one call of %d kernels", what, len(calls))
+
+    def __call__(self, batch: RaggedBatch) -> Tensor:
+        assert batch.slot_mapping is not None
+        num_rows = batch.num_tokens
+        self._slots[:num_rows].copy_(batch.slot_mapping)
+        self._x[:num_rows].copy_(self._model.embed(batch))
+        if self._turns is not None and self._model.rope is not None:
+            for own, new in zip(self._turns, self._model.rope(batch, self._x.dtype), strict=True):
+                own[:num_rows].copy_(new)
+        for call in self._of_rows:
+            call.num_rows = num_rows
+        self._plan_attention(batch)
+        self._recording.run()
+        wanted = batch.logits_indices
+        if self._logits is None:
+            x, delta = (None if one is None else one[:num_rows] for one in self._last)
+            assert x is not None
+            if wanted is not None:
+                x, delta = x[wanted], None if delta is None else delta[wanted]
+            return _logits(self._model, x, delta)
+        # One row a sequence: as many logits as rows are all of them, in order.
+        logits = self._logits[:num_rows]
+        return logits if wanted is None or len(wanted) == num_rows else logits[wanted]
+
+    def _plan_attention(self, batch: RaggedBatch) -> None:
+        from cblab.attention.numba.backend import PlannedDecode, PlannedPrefill
+
+        assert batch.block_tables is not None
+        n, block_size = batch.num_decodes, self._cache.block_size
+        tables, lengths = batch.block_tables, batch.context_lens
+        decodes: dict[AttentionSpec, PlannedDecode] = {}
+        for spec, call in zip(self._cache.specs, self._decodes, strict=True):
+            if spec not in decodes:
+                decodes[spec] = PlannedDecode(tables[:n], lengths[:n], block_size, spec)
+            decodes[spec].tell(call)
+        self._plans: list[object] = [*decodes.values()]  # the kernels read their arrays
+        if not self._prefills:
+            return
+        prefills: dict[AttentionSpec, PlannedPrefill] = {}
+        borders = batch.cu_seqlens_q[n:] - n
+        for spec, chunks, (q, out) in zip(self._cache.specs, self._prefills, self._first_rows, strict=True):
+            if spec not in prefills:
+                prefills[spec] = PlannedPrefill(tables[n:], borders, lengths[n:], block_size, spec)
+            prefills[spec].tell(chunks)
+            # Behind the rows of the decodes, one each.
+            chunks.q = q + n * chunks.q_stride * _FLOAT_BYTES
+            chunks.out = out + n * spec.num_heads * spec.head_dim * _FLOAT_BYTES
+        self._plans += prefills.values()
+
+
+class _NotedAttention:
+    """The model's `attend` while kernels are noted: whom they are for is told them before each pass."""
+
+    def __init__(self, cache: PagedKVCache, slots: Tensor, *, has_chunks: bool) -> None:
+        self._cache, self._slots, self._has_chunks = cache, slots, has_chunks
+        self._anybody = _any_batch(1)
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        from cblab.attention.numba.backend import PlannedDecode, PlannedPrefill, write_kv
+        from cblab.attention.numba.recording import new_floats
+
+        kv, spec, block_size = self._cache.layer(layer), self._cache.specs[layer], self._cache.block_size
+        one = self._anybody
+        assert one.block_tables is not None
+        write_kv(kv, self._slots, k, v)
+        out = new_floats(q.shape)
+        PlannedDecode(one.block_tables, one.context_lens, block_size, spec).compute(q, kv, out)
+        if self._has_chunks:
+            plan = PlannedPrefill(one.block_tables, one.cu_seqlens_q, one.context_lens, block_size, spec)
+            plan.compute(q, kv, out)
+        return out
+
+
+def _logits(model: Decoder, x: Tensor, delta: Tensor | None) -> Tensor:
+    normed, _ = norm_after_add(model.norm, x, delta)
+    return model.unembed(normed)
+
+
+def _any_batch(num_seqs: int) -> RaggedBatch:
+    """A decode batch of sequences of one token, all of which have block 0."""
+    return RaggedBatch(
+        input_ids=torch.zeros(num_seqs, dtype=torch.int64),
+        positions=torch.zeros(num_seqs, dtype=torch.int64),
+        cu_seqlens_q=torch.arange(num_seqs + 1, dtype=torch.int32),
+        context_lens=torch.ones(num_seqs, dtype=torch.int32),
+        slot_mapping=torch.zeros(num_seqs, dtype=torch.int64),
+        block_tables=torch.zeros((num_seqs, 1), dtype=torch.int32),
+        num_decodes=num_seqs,
+    )
