@@ -145,9 +145,11 @@ class _RecordedPass:
         self._recording = Recording()
         attend = _NotedAttention(cache, self._slots, has_chunks=has_chunks)
         with self._recording.noting():
-            self._last = model.run_layers(self._x, self._turns, attend)
+            self._last_x, delta = model.run_layers(self._x, self._turns, attend)
+            assert delta is not None  # with norms in front, the last layer leaves one
+            self._last_delta = delta
             if not has_chunks:
-                self._logits = _logits(model, *self._last)
+                self._logits = _logits(model, self._last_x, delta)
         calls = [one.call for one in self._recording.calls]
         self._decodes = [one for one in calls if isinstance(one, DecodeCall)]
         self._prefills = [one for one in calls if isinstance(one, PrefillCall)]
@@ -170,11 +172,8 @@ class _RecordedPass:
         self._recording.run()
         wanted = batch.logits_indices
         if self._logits is None:
-            x, delta = (None if one is None else one[:num_rows] for one in self._last)
-            assert x is not None
-            if wanted is not None:
-                x, delta = x[wanted], None if delta is None else delta[wanted]
-            return _logits(self._model, x, delta)
+            rows = slice(num_rows) if wanted is None else wanted
+            return _logits(self._model, self._last_x[rows], self._last_delta[rows])
         # One row a sequence: as many logits as rows are all of them, in order.
         logits = self._logits[:num_rows]
         return logits if wanted is None or len(wanted) == num_rows else logits[wanted]
@@ -228,7 +227,7 @@ class _NotedAttention:
         return out
 
 
-def _logits(model: Decoder, x: Tensor, delta: Tensor | None) -> Tensor:
+def _logits(model: Decoder, x: Tensor, delta: Tensor) -> Tensor:
     normed, _ = norm_after_add(model.norm, x, delta)
     return model.unembed(normed)
 
