@@ -159,6 +159,7 @@ class _RecordedPass:
         logger.info("%s run as one call of %d kernels", what, len(calls))
 
     def __call__(self, batch: RaggedBatch) -> Tensor:
+        """`[num_logits, vocab_size]`."""
         assert batch.slot_mapping is not None
         num_rows = batch.num_tokens
         self._slots[:num_rows].copy_(batch.slot_mapping)

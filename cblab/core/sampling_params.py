@@ -110,10 +110,15 @@ class SamplingParams:
         return bool(self.banned_token_ids) or self.allowed_token_ids is not None
 
     @cached_property
+    def looks_back(self) -> bool:
+        """Whether a token's logits depend on the tokens before it by more than the model."""
+        penalties = self.repetition_penalty - 1, self.presence_penalty, self.frequency_penalty
+        return any(penalties) or bool(self.logits_processors)
+
+    @cached_property
     def changes_logits(self) -> bool:
         """Whether the largest logit may become another's, before the temperature, anywhere in the output."""
-        penalties = self.repetition_penalty - 1, self.presence_penalty, self.frequency_penalty
-        return bool(self.logit_bias or any(penalties) or self.forbids_tokens or self.logits_processors)
+        return bool(self.logit_bias) or self.forbids_tokens or self.looks_back
 
     def __post_init__(self) -> None:
         self._normalise()

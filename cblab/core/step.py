@@ -81,7 +81,5 @@ def goes_on_unseen(request: Request) -> bool:
     wait for its prompt.
     """
     params = request.params
-    penalties = params.repetition_penalty - 1, params.presence_penalty, params.frequency_penalty
-    looks_back = any(penalties) or bool(params.logits_processors)
     wants_numbers = params.logprobs is not None or request.is_scoring
-    return not (looks_back or wants_numbers or request.siblings)
+    return not (params.looks_back or wants_numbers or request.siblings)

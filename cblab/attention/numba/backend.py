@@ -13,7 +13,7 @@ from cblab.attention.layout import KVLayout, LayerKV
 from cblab.attention.numba import decode as decoding
 from cblab.attention.numba import prefill as prefilling
 from cblab.attention.numba.decode import DecodeCall
-from cblab.attention.numba.kernel import TYPES
+from cblab.attention.numba.kernel import TYPES, Kernel
 from cblab.attention.numba.prefill import PrefillCall
 from cblab.attention.numba.recording import new_floats
 from cblab.attention.numba.softmax import LOG2_E
@@ -32,8 +32,30 @@ _OF_STEP = DecodeCall.tables.offset
 _WRITTEN_ALONE = 1 << 13  # numbers that one thread has written before another has been woken
 
 
-class PlannedDecode:
+class _Planned:
+    """A call that is the same in all layers of a step, but for their tensors."""
+
+    _kernel: Kernel
+    _call: DecodeCall | PrefillCall
+    _workers: int
+
+    def compute(self, q: Tensor, kv: LayerKV, out: Tensor) -> None:
+        """From `[num_tokens, num_heads, head_dim]`, a token's numbers side by side, into float32 `out`."""
+        call = type(self._call).from_buffer_copy(self._call)
+        call.q, call.q_stride, call.out = q.data_ptr(), q.stride(0), out.data_ptr()
+        _describe_pool(call, kv)
+        self._kernel(call, self._workers, q.dtype, kv.keys.dtype)
+
+    def tell(self, call: DecodeCall | PrefillCall) -> None:
+        """Have a noted call of a layer do this; the layer's own tensors stay what they are."""
+        size = ctypes.sizeof(call) - _OF_STEP
+        ctypes.memmove(ctypes.addressof(call) + _OF_STEP, ctypes.addressof(self._call) + _OF_STEP, size)
+
+
+class PlannedDecode(_Planned):
     """Attention of one new token a sequence, called once in each layer as `(q, kv)`; see `PagedDecode`."""
+
+    _kernel = decoding.decode
 
     def __init__(
         self, block_tables: Tensor, context_lens: Tensor, block_size: int, spec: AttentionSpec
@@ -76,20 +98,11 @@ class PlannedDecode:
             self.compute(_dense_rows(q), kv, out)
         return out if out.dtype == q.dtype else out.to(q.dtype)
 
-    def compute(self, q: Tensor, kv: LayerKV, out: Tensor) -> None:
-        """The same into `out`, float32."""
-        call = DecodeCall.from_buffer_copy(self._call)
-        call.q, call.q_stride, call.out = q.data_ptr(), q.stride(0), out.data_ptr()
-        _describe_pool(call, kv)
-        decoding.decode(call, self._workers, q.dtype, kv.keys.dtype)
 
-    def tell(self, call: DecodeCall) -> None:
-        """Have a noted call of a layer do this; the layer's own tensors stay what they are."""
-        _copy_step(self._call, call)
+class PlannedPrefill(_Planned):
+    """Attention of chunks of sequences; see `PagedPrefill`."""
 
-
-class PlannedPrefill:
-    """Attention of chunks, called once in each layer as `(q, kv, out)`; see `PagedPrefill`."""
+    _kernel = prefilling.prefill
 
     def __init__(
         self,
@@ -114,17 +127,6 @@ class PlannedPrefill:
         call.scratch, call.num_workers = _address(self._room), self._workers
         call.next_task = _address(self._counters)
         call.num_done = call.next_task + 8
-
-    def compute(self, q: Tensor, kv: LayerKV, out: Tensor) -> None:
-        """`[num_tokens, num_heads, head_dim]` into `out`, float32 of the same shape."""
-        call = PrefillCall.from_buffer_copy(self._call)
-        call.q, call.q_stride, call.out = q.data_ptr(), q.stride(0), out.data_ptr()
-        _describe_pool(call, kv)
-        prefilling.prefill(call, self._workers, q.dtype, kv.keys.dtype)
-
-    def tell(self, call: PrefillCall) -> None:
-        """Have a noted call of a layer do this; the layer's own tensors stay what they are."""
-        _copy_step(self._call, call)
 
 
 def paged_decode(
@@ -189,11 +191,6 @@ def _describe(call: DecodeCall | PrefillCall, spec: AttentionSpec, block_size: i
     call.window = spec.sliding_window or _EVERYTHING
     call.in_place = block_size % LANES == 0 and spec.head_dim >= LANES
     call.scale = spec.scale * LOG2_E
-
-
-def _copy_step(planned: ctypes.Structure, call: ctypes.Structure) -> None:
-    size = ctypes.sizeof(planned) - _OF_STEP
-    ctypes.memmove(ctypes.addressof(call) + _OF_STEP, ctypes.addressof(planned) + _OF_STEP, size)
 
 
 def _describe_pool(call: DecodeCall | PrefillCall | WriteCall, kv: LayerKV) -> None:
