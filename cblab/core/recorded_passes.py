@@ -9,13 +9,16 @@ chunks as well     layers      recorded │ of the rows whose logits are wanted:
 """
 
 import logging
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from cblab.attention.backends import AttentionBackend
 from cblab.attention.batch import RaggedBatch
+from cblab.attention.spec import AttentionSpec
 from cblab.core.kv_storage import StorageDtype
 from cblab.core.paged_cache import PagedKVCache
 from cblab.model.config import ModelConfig
@@ -23,11 +26,9 @@ from cblab.model.decoder import Decoder
 from cblab.model.fused import FusedOps
 from cblab.model.norms import norm_after_add
 
-if TYPE_CHECKING:
-    from cblab.attention.spec import AttentionSpec
-
 logger = logging.getLogger("cblab.core.recorded_passes")
 
+_T = TypeVar("_T")
 _FLOAT_BYTES = 4
 _MOST_ROWS = 1024  # what computes more of them at once hardly notices the calls from Python
 
@@ -151,10 +152,12 @@ class _RecordedPass:
             if not has_chunks:
                 self._logits = _logits(model, self._last_x, delta)
         calls = [one.call for one in self._recording.calls]
-        self._decodes = [one for one in calls if isinstance(one, DecodeCall)]
-        self._prefills = [one for one in calls if isinstance(one, PrefillCall)]
         self._of_rows = [one for one in calls if not isinstance(one, DecodeCall | PrefillCall)]
-        self._first_rows = [(one.q, one.out) for one in self._prefills]
+        decodes = [one for one in calls if isinstance(one, DecodeCall)]
+        # With the first rows of what they read and write: chunks come behind the decodes.
+        prefills = [(one, one.q, one.out) for one in calls if isinstance(one, PrefillCall)]
+        self._decodes = _by_spec(cache.specs, decodes)
+        self._prefills = _by_spec(cache.specs, prefills) if has_chunks else {}
         what = "passes with chunks" if has_chunks else "decode steps"
         logger.info("%s run as one call of %d kernels", what, len(calls))
 
@@ -185,24 +188,28 @@ class _RecordedPass:
         assert batch.block_tables is not None
         n, block_size = batch.num_decodes, self._cache.block_size
         tables, lengths = batch.block_tables, batch.context_lens
-        decodes: dict[AttentionSpec, PlannedDecode] = {}
-        for spec, call in zip(self._cache.specs, self._decodes, strict=True):
-            if spec not in decodes:
-                decodes[spec] = PlannedDecode(tables[:n], lengths[:n], block_size, spec)
-            decodes[spec].tell(call)
-        self._plans: list[object] = [*decodes.values()]  # the kernels read their arrays
-        if not self._prefills:
-            return
-        prefills: dict[AttentionSpec, PlannedPrefill] = {}
-        borders = batch.cu_seqlens_q[n:] - n
-        for spec, chunks, (q, out) in zip(self._cache.specs, self._prefills, self._first_rows, strict=True):
-            if spec not in prefills:
-                prefills[spec] = PlannedPrefill(tables[n:], borders, lengths[n:], block_size, spec)
-            prefills[spec].tell(chunks)
-            # Behind the rows of the decodes, one each.
-            chunks.q = q + n * chunks.q_stride * _FLOAT_BYTES
-            chunks.out = out + n * spec.num_heads * spec.head_dim * _FLOAT_BYTES
-        self._plans += prefills.values()
+        self._plans: list[PlannedDecode | PlannedPrefill] = []  # the kernels read their arrays
+        for spec, decodes in self._decodes.items():
+            decode = PlannedDecode(tables[:n], lengths[:n], block_size, spec)
+            self._plans.append(decode)
+            for call in decodes:
+                decode.tell(call)
+        for spec, prefills in self._prefills.items():
+            borders = batch.cu_seqlens_q[n:] - n
+            prefill = PlannedPrefill(tables[n:], borders, lengths[n:], block_size, spec)
+            self._plans.append(prefill)
+            for chunks, q, out in prefills:
+                prefill.tell(chunks)
+                chunks.q = q + n * chunks.q_stride * _FLOAT_BYTES
+                chunks.out = out + n * spec.num_heads * spec.head_dim * _FLOAT_BYTES
+
+
+def _by_spec(specs: Sequence[AttentionSpec], of_layers: Sequence[_T]) -> dict[AttentionSpec, list[_T]]:
+    """What there is of each layer, together where layers ask for the same attention."""
+    groups: dict[AttentionSpec, list[_T]] = defaultdict(list)
+    for spec, one in zip(specs, of_layers, strict=True):
+        groups[spec].append(one)
+    return groups
 
 
 class _NotedAttention:
