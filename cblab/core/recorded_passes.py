@@ -19,6 +19,7 @@ from torch import Tensor
 from cblab.attention.backends import AttentionBackend
 from cblab.attention.batch import RaggedBatch
 from cblab.attention.spec import AttentionSpec
+from cblab.core.batch_builder import BatchRow, build_batch
 from cblab.core.kv_storage import StorageDtype
 from cblab.core.paged_cache import PagedKVCache
 from cblab.model.config import ModelConfig
@@ -60,7 +61,7 @@ def record_passes(
 
 
 def why_not_recordable(
-    config: ModelConfig, backend: AttentionBackend, ops: FusedOps, kv_cache_dtype: StorageDtype = "float32"
+    config: ModelConfig, backend: AttentionBackend, ops: FusedOps, kv_cache_dtype: StorageDtype
 ) -> str | None:
     """Return why a model's passes are not kernels of Numba's alone, or None if they are."""
     for kind, found, known in (
@@ -242,12 +243,4 @@ def _logits(model: Decoder, x: Tensor, delta: Tensor) -> Tensor:
 
 def _any_batch(num_seqs: int) -> RaggedBatch:
     """A decode batch of sequences of one token, all of which have block 0."""
-    return RaggedBatch(
-        input_ids=torch.zeros(num_seqs, dtype=torch.int64),
-        positions=torch.zeros(num_seqs, dtype=torch.int64),
-        cu_seqlens_q=torch.arange(num_seqs + 1, dtype=torch.int32),
-        context_lens=torch.ones(num_seqs, dtype=torch.int32),
-        slot_mapping=torch.zeros(num_seqs, dtype=torch.int64),
-        block_tables=torch.zeros((num_seqs, 1), dtype=torch.int32),
-        num_decodes=num_seqs,
-    )
+    return build_batch([BatchRow([0], 0, [0])] * num_seqs, block_size=1)

@@ -118,7 +118,10 @@ class Decoder(nn.Module):
     def run_layers(
         self, x: Tensor, rope: tuple[Tensor, Tensor] | None, attend: Attend
     ) -> tuple[Tensor, Tensor | None]:
-        """From the first hidden states to the last: see `DecoderLayer.forward`."""
+        """The stream and what is still to be added to it, both `[num_tokens, hidden_size]` as x is.
+
+        See `DecoderLayer.forward`.
+        """
         delta = None
         for layer in self.layers:
             x, delta = layer(x, delta, rope, attend)

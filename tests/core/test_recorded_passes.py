@@ -216,7 +216,7 @@ def test_it_takes_no_more_than_there_is_room_for() -> None:
 )
 def test_what_is_not_a_kernel_is_named(changes: dict[str, object], reason: str | None) -> None:
     config = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]
-    assert why_not_recordable(config, NUMBA, OPS) == reason
+    assert why_not_recordable(config, NUMBA, OPS, "float32") == reason
 
 
 def test_storage_that_the_kernels_do_not_read_is_named() -> None:
